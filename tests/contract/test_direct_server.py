@@ -14,6 +14,7 @@ from data.objects import key
 from fakes.agent_handler import FakeAgentHandler
 from lab.raw_agent import RawAgent, connect_agent, trust_anybody, url_of
 from lab.waiting import eventually
+from vpplb.direct.agent_connection import MOST_ASKED, AgentSilent
 from vpplb.direct.certificate import make_certificate
 from vpplb.direct.messages import (
     BATCH_SIZE,
@@ -22,6 +23,9 @@ from vpplb.direct.messages import (
     DecisionEntry,
     OperatorRole,
     ProgrammedReport,
+    VipsAnswer,
+    VipsRequest,
+    dump_answer,
     dump_hello,
     dump_report,
 )
@@ -441,3 +445,53 @@ async def test_of_too_many_who_wait_the_newest_goes() -> None:
         writer.close()
         assert server.refused[RefusalReason.CROWDED] == 1
         waiting.close()
+
+
+# --- what agents are asked -------------------------------------------------------------------
+
+
+async def test_an_agent_is_asked_what_vpp_has_and_answers_whoever_asked() -> None:
+    async with serving(FakeAgentHandler()) as server, connect_agent(server.listen_port) as agent:
+        await hear_state(agent)
+        asking = [
+            asyncio.create_task(server.request_vips("n1", frontend)) for frontend in (WEB, None)
+        ]
+        requests = [await agent.hear() for _ in asking]
+        for request in reversed(requests):  # in no order
+            assert isinstance(request, VipsRequest)
+            page = {"vips": [str(request.frontend)]}
+            await agent.say(dump_answer(VipsAnswer(number=request.number, page=page)))
+        assert [await one for one in asking] == [{"vips": ["default/web"]}, {"vips": ["None"]}]
+
+
+async def test_an_agent_that_says_why_not_or_says_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vpplb.direct.agent_connection.ANSWER_TIMEOUT", 0.2)
+    async with serving(FakeAgentHandler()) as server, connect_agent(server.listen_port) as agent:
+        await hear_state(agent)
+        asking = asyncio.create_task(server.request_vips("n1", None))
+        request = await agent.hear()
+        assert isinstance(request, VipsRequest)
+        answer = dump_answer(VipsAnswer(number=request.number, trouble="VPP is not there"))
+        await agent.say(answer)
+        with pytest.raises(AgentSilent, match="VPP is not there"):
+            await asking
+        with pytest.raises(AgentSilent, match=r"the agent of n1 has not answered in 0\.2 s"):
+            await server.request_vips("n1", None)
+        await agent.say(answer)  # too late, and to a question that was answered
+        await agent.say(dump_hello(AgentHello(version="1")))
+        await eventually(lambda: server.heard == 3, "it is listened to still")
+        with pytest.raises(AgentSilent, match="the agent of n2 is not connected"):
+            await server.request_vips("n2", None)
+
+
+async def test_an_agent_is_not_asked_too_much_at_a_time() -> None:
+    async with serving(FakeAgentHandler()) as server, connect_agent(server.listen_port) as agent:
+        await hear_state(agent)
+        asking = [asyncio.create_task(server.request_vips("n1", None)) for _ in range(MOST_ASKED)]
+        await asyncio.sleep(0)
+        with pytest.raises(AgentSilent, match="does not take what it is sent"):
+            await server.request_vips("n1", None)
+        for one in asking:
+            one.cancel()

@@ -21,6 +21,7 @@ from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.operator_lookup import OperatorLookup
+from vpplb.agent.vips_answers import VipsAnswers
 from vpplb.direct.messages import DecisionEntry
 from vpplb.files.owned_state_store import OwnedStateStore, read_owned
 from vpplb.kube.api_types import JsonObject, cluster_key
@@ -35,6 +36,7 @@ from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
+from vpplb.telemetry.http import PageUnavailable
 from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 
 NODE = cluster_key("n1")
@@ -165,8 +167,12 @@ class LocalAgent:
             lookup=OperatorLookup(
                 client=self.server, lease=lease, release=ReleaseIdentity("default")
             ),
+            answers=VipsAnswers(self._read_vips),
         )
         self.cache.add_handlers(self.reporter, self.selector)
+
+    async def _read_vips(self, frontend: ObjectKey | None) -> Mapping[str, object]:
+        raise PageUnavailable("nobody asks this agent")
 
     # --- what happens -----------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def make_objects() -> list[tuple[ObjectKind, dict[str, Any]]]:
 @pytest.fixture
 def server() -> Iterator[DashboardServer]:
     server = DashboardServer(*make_objects())
-    server.pages["dataplanes/lb-1/vips"] = VIPS
+    server.vips = {"lb-1": VIPS}
     with server:
         yield server
 

@@ -20,13 +20,14 @@ from vpplb.controller import operator_directory
 from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.controller.token_keys import fetch_issuer_keys
 from vpplb.direct.certificate import make_certificate
-from vpplb.direct.client import ConnectedLeader, OperatorConnections
+from vpplb.direct.client import ConnectedLeader, OperatorConnection, OperatorConnections
 from vpplb.direct.messages import (
     AUDIENCE,
     AgentHello,
     DecisionBatch,
     OperatorAddress,
     OperatorRole,
+    VipsRequest,
 )
 from vpplb.direct.operator_directory import PREFIX, dump_entry, name_annotation
 from vpplb.direct.server import DirectServer, RefusalReason
@@ -213,6 +214,9 @@ class DirectListener:
         self.leader = leader
 
     def on_batch(self, batch: DecisionBatch) -> None:
+        pass
+
+    def on_request(self, request: VipsRequest, connection: OperatorConnection) -> None:
         pass
 
     def on_operators(self, operators: Sequence[OperatorAddress]) -> None:

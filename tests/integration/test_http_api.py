@@ -161,11 +161,24 @@ def test_an_object_is_as_the_document_says(running: MainJob, kind: str) -> None:
         assert read(f"{base}/api/v1/{kind.lower()}s/{names}")["spec"] == one["spec"]
 
 
-def test_the_vips_of_a_node_are_as_the_document_says(running: MainJob) -> None:
-    base = running.stage.agent.http
-    found = read(f"{base}/api/v1/dataplanes/{running.stage.node}/vips")
+@pytest.mark.parametrize("program", ["operator", "agent"])
+def test_the_vips_of_a_node_are_as_the_document_says(running: MainJob, program: str) -> None:
+    base = getattr(running.stage, program).http
+    path = f"{base}/api/v1/dataplanes/{running.stage.node}/vips"
+    found = read(path)
     assert found["vips"]
     validate(base, found, "NodeVips")
+    [web] = read(f"{path}?frontend={running.kubectl.namespace}/web")["vips"]
+    assert sum(one["buckets"] for one in web["servers"]) == web["flowTableLength"]
+
+
+def test_the_vips_of_a_node_that_is_not_connected_are_said_to_be_unknown(running: MainJob) -> None:
+    url = f"{running.stage.operator.http}/api/v1/dataplanes/moon/vips"
+    status, text = http_get(url)
+    assert (status, json.loads(text)["error"]) == (
+        503,
+        "the agent of moon is not connected to this operator",
+    )
 
 
 def test_each_event_of_the_operator_is_as_the_document_says(running: MainJob) -> None:

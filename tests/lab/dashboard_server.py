@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.telemetry.event_stream import EventStream
-from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.http import HttpServer, ReadVips
 
 SINCE = "2026-01-01T12:00:00+00:00"
 _WELL = {"Accepted": "True", "Available": "True", "Programmed": "True", "Degraded": "False"}
@@ -104,7 +104,7 @@ class DashboardServer:
         self.objects, self.stream, self.not_ready = ShownObjects(), EventStream(), ""
         for kind, shown in objects:
             self.objects.put(kind, shown)
-        self.pages: dict[str, Mapping[str, object]] = {}
+        self.vips: Mapping[str, Mapping[str, object]] = {}
         self.port = port
         self._loop = asyncio.new_event_loop()
         self._ready, self._stop = threading.Event(), asyncio.Event()
@@ -125,9 +125,6 @@ class DashboardServer:
         self._loop.close()
 
     async def _run(self) -> None:
-        async def page(name: str) -> Mapping[str, object]:
-            return self.pages[name]
-
         server = HttpServer(
             address=f"127.0.0.1:{self.port}",
             metrics=lambda: [b""],
@@ -135,7 +132,7 @@ class DashboardServer:
             checks={"api": lambda: self.not_ready or None},
             view=self.objects,
             stream=self.stream,
-            pages={name: lambda name=name: page(name) for name in self.pages},  # type: ignore[misc]  # mypy knows no types of defaults
+            find_node=self._find_node,
             dashboard=True,
         )
         async with server:
@@ -143,6 +140,12 @@ class DashboardServer:
             self.port = server.listen_address.port
             self._ready.set()
             await self._stop.wait()
+
+    def _find_node(self, node: str) -> ReadVips | None:
+        async def read(frontend: ObjectKey | None) -> Mapping[str, object]:
+            return self.vips[node]
+
+        return read if node in self.vips else None
 
     def _call(self, callback: Callable[..., None], *args: object) -> None:
         self._loop.call_soon_threadsafe(callback, *args)

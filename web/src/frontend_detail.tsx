@@ -102,7 +102,8 @@ async function readShares(frontend: string): Promise<readonly NodeShare[]> {
   return Promise.all(
     carrying.map(async (node) => {
       try {
-        const found = await ask<NodeVips>(`api/v1/dataplanes/${encodeURIComponent(node)}/vips`);
+        const path = `api/v1/dataplanes/${encodeURIComponent(node)}/vips`;
+        const found = await ask<NodeVips>(`${path}?frontend=${encodeURIComponent(frontend)}`);
         return { node, vip: found.vips.find((vip) => vip.frontend === frontend) };
       } catch (error) {
         return { node, trouble: String((error as Error).message) };

@@ -15,6 +15,7 @@ from vpplb.agent.node_guard import NodeGuard
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.agent.release_handover import ReleaseHandover
+from vpplb.agent.vips_answers import VipsAnswers
 from vpplb.direct.client import OperatorConnections
 from vpplb.direct.own_token import read_lifetime
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
@@ -119,11 +120,11 @@ class AgentParts:
             self.vpp.lb, self.vips, listener=self.reporter, sync_interval=options.sync_interval
         )
         self.selector: FrontendSelector = self._make_selector()
-        self.road = self._make_road(client)
         self.kube.cache.add_handlers(self.reporter, self.node, self.selector)
         self.page = VipsPage(
             options.node, self.vpp.lb.read_with_indexes, self.vpp.counters, self.vips, clock
         )
+        self.road = self._make_road(client)
         self.registry = registry
         self._register_metrics()
 
@@ -195,6 +196,7 @@ class AgentParts:
                 lease=ObjectKey(options.election_namespace, options.lease_name),
                 release=ReleaseIdentity(options.lease_namespace, options.release),
             ),
+            answers=VipsAnswers(self.page.read_page),
         )
 
 

@@ -238,17 +238,17 @@ class Agent:
                 "rights": lambda: self._parts.guard.said,
             },
             checks={"api": kube.health.check_api, **checks},
-            pages={f"dataplanes/{options.node}/vips": self._show_vips},
+            find_node=lambda node: self._read_vips if node == options.node else None,
         )
 
     def _check_part(self, trouble: Callable[[], str]) -> str | None:
         """Say why a part is not ready; all of them wait for the node."""
         return self._waits_for() or trouble() or None
 
-    async def _show_vips(self) -> Mapping[str, object]:
+    async def _read_vips(self, frontend: ObjectKey | None) -> Mapping[str, object]:
         if why := self._waits_for():
             raise PageUnavailable(why)
-        return await self._parts.page()
+        return await self._parts.page.read_page(frontend)
 
 
 def _is_enough(stored: StoredState) -> bool:

@@ -17,8 +17,14 @@ from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import FrontendSelector
 from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.operator_lookup import OperatorLookup
-from vpplb.direct.client import ConnectedLeader, OperatorConnections, OperatorListener
-from vpplb.direct.messages import AgentHello, DecisionBatch, OperatorAddress
+from vpplb.agent.vips_answers import VipsAnswers
+from vpplb.direct.client import (
+    ConnectedLeader,
+    OperatorConnection,
+    OperatorConnections,
+    OperatorListener,
+)
+from vpplb.direct.messages import AgentHello, DecisionBatch, OperatorAddress, VipsRequest
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.backoff import backoff_seconds
 from vpplb.telemetry.scraped_metrics import OperatorFigures
@@ -54,11 +60,12 @@ class DirectRoad:
         reporter: DataplaneReporter,
         store: OwnedStateStore,
         lookup: OperatorLookup,
+        answers: VipsAnswers,
     ) -> None:
         self._namespaces = frozenset(namespaces)
         self._decisions, self._selector = decisions, selector
         self._outcomes, self._reporter = outcomes, reporter
-        self._store, self._lookup = store, lookup
+        self._store, self._lookup, self._answers = store, lookup, answers
         self.connections = make_connections(self, self._make_hello)
         self.whole = asyncio.Event()
         """Set once a leader has sent its whole state."""
@@ -118,6 +125,7 @@ class DirectRoad:
             group.create_task(self._look_up())
             group.create_task(self.send_reports())
             group.create_task(self.warn_outdated())
+            group.create_task(self._answers.run())
 
     async def _look_up(self) -> None:
         """Ask the API server where operators are, for as long as none is connected."""
@@ -186,6 +194,9 @@ class DirectRoad:
         self._store.save_soon()  # the orders, also where they say of nothing else than before
         if batch.whole and batch.term >= self._decisions.newest_term:
             self.whole.set()
+
+    def on_request(self, request: VipsRequest, connection: OperatorConnection) -> None:
+        self._answers.put_request(request, connection)
 
     def on_operators(self, operators: Sequence[OperatorAddress]) -> None:
         self._store.set_operators(asdict(one) for one in operators)

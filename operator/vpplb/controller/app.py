@@ -212,6 +212,7 @@ class Operator:
             | ({"direct": direct.find_trouble} if direct is not None else {}),
             facts={"role": lambda: self._elector.role, "leader": lambda: self._elector.holder},
             view=core.view,
+            find_node=direct.find_node if direct is not None else None,
             stream=core.stream,
             dashboard=True,
         )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.controller.token_keys import fetch_issuer_keys
-from vpplb.direct.agent_connection import AgentHandler
+from vpplb.direct.agent_connection import AgentHandler, AgentSilent
 from vpplb.direct.certificate import make_certificate
 from vpplb.direct.messages import OperatorAddress
 from vpplb.direct.operator_directory import parse_address as parse_advertised
@@ -22,7 +22,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.release_identity import ReleaseIdentity
-from vpplb.telemetry.http import CannotListen
+from vpplb.telemetry.http import CannotListen, PageUnavailable, ReadVips
 from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.telemetry.scraped_metrics import DirectFigures
 
@@ -123,6 +123,16 @@ class DirectService:
     def find_trouble(self) -> str | None:
         """Say why agents cannot find this operator, or cannot be let in; None when they can."""
         return self._directory.trouble or self._verifier.trouble or None
+
+    def find_node(self, node: str) -> ReadVips:
+        """Give what asks the agent of a node for its VIPs."""
+        return partial(self._read_vips, node)
+
+    async def _read_vips(self, node: str, frontend: ObjectKey | None) -> Mapping[str, object]:
+        try:
+            return await self.server.request_vips(node, frontend)
+        except AgentSilent as error:
+            raise PageUnavailable(str(error)) from error
 
     def list_figures(self) -> DirectFigures:
         server = self.server

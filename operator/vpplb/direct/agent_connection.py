@@ -9,24 +9,40 @@ in the tick in which it is decided.
 import asyncio
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Protocol
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from vpplb.direct.messages import BATCH_SIZE, AgentHello, ProgrammedReport, join_batch
+from vpplb.direct.messages import (
+    BATCH_SIZE,
+    AgentHello,
+    ProgrammedReport,
+    VipsAnswer,
+    VipsRequest,
+    dump_request,
+    join_batch,
+)
 from vpplb.model.names import ObjectKey
 
 CLOSING = 2.0
 """Seconds that a peer has to answer when a connection is closed."""
 PIECE = 4096
 """Bytes that are written at a time: TLS keeps for good a buffer of the largest it was given."""
+ANSWER_TIMEOUT = 3.0
+"""Seconds that an agent has to answer a question."""
+MOST_ASKED = 16
+"""Questions to an agent that may wait for their answers at a time."""
 _TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
 """First bytes of frames that are whole (RFC 6455, 5.2)."""
 _MOST_REASON = 123
 """Bytes of a reason (RFC 6455, 5.5.1)."""
+
+
+class AgentSilent(Exception):
+    """An agent does not say what it is asked; the text says why."""
 
 
 class AgentHandler(Protocol):
@@ -75,6 +91,8 @@ class AgentConnection:
         self._role: bytes | None = None
         self._due = OrderedDict[ObjectKey, None]()  # what has waited for longest goes first
         self._begins = False
+        self._numbered = 0
+        self._asked: dict[int, asyncio.Future[VipsAnswer]] = {}
         self._draining: asyncio.Task[None] | None = None
         # Writing is paused while anything waits that the kernel has no room for: see `flush`.
         self._transport.set_write_buffer_limits(high=1)
@@ -144,6 +162,36 @@ class AgentConnection:
     def is_behind(self) -> bool:
         """Whether the peer has not taken yet all that is due."""
         return bool(self._due) or self._begins or self._role is not None
+
+    # --- questions ---------------------------------------------------------------------------
+
+    async def request_vips(self, frontend: ObjectKey | None) -> Mapping[str, object]:
+        """Ask what VPP has of a frontend, or of all, as the agent shows it (AgentSilent)."""
+        if self._protocol.writing_paused or len(self._asked) >= MOST_ASKED:
+            raise AgentSilent(f"the agent of {self.node} does not take what it is sent")
+        self._numbered += 1
+        request = VipsRequest(number=self._numbered, frontend=frontend)
+        answered = asyncio.get_running_loop().create_future()  # of a VipsAnswer
+        self._asked[request.number] = answered
+        self._write_frame(_frame_text(dump_request(request)))
+        self.sent += 1
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                answer: VipsAnswer = await answered
+        except TimeoutError:
+            seconds = f"{ANSWER_TIMEOUT:g} s"
+            raise AgentSilent(f"the agent of {self.node} has not answered in {seconds}") from None
+        finally:
+            del self._asked[request.number]
+        if answer.trouble:
+            raise AgentSilent(answer.trouble)
+        return answer.page
+
+    def take_answer(self, answer: VipsAnswer) -> None:
+        """Hand an answer to whoever waits for it still."""
+        answered = self._asked.get(answer.number)
+        if answered is not None and not answered.done():
+            answered.set_result(answer)
 
     # --- being there -------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from vpplb.direct.messages import (
     OperatorAddress,
     OperatorRole,
     ProgrammedReport,
+    VipsRequest,
     dump_hello,
     dump_report,
     load_message,
@@ -70,6 +71,9 @@ class OperatorListener(Protocol):
     def on_batch(self, batch: DecisionBatch) -> None:
         """An operator that says it leads has sent this."""
 
+    def on_request(self, request: VipsRequest, connection: "OperatorConnection") -> None:
+        """An operator asks what VPP has, and waits for the answer on this connection."""
+
     def on_operators(self, operators: Sequence[OperatorAddress]) -> None:
         """Others are known than before."""
 
@@ -106,10 +110,13 @@ class OperatorConnection:
         self.heard_at = asyncio.get_running_loop().time()
 
     async def send_text(self, text: str) -> None:
-        """Send to the operator (aiohttp.ClientError, ConnectionError)."""
+        """Send to the operator (OSError)."""
         if self._socket is None:
             raise ConnectionError("not connected")
-        await self._socket.send_str(text)
+        try:
+            await self._socket.send_str(text)
+        except aiohttp.ClientError as error:
+            raise ConnectionError(str(error)) from error
 
 
 class OperatorConnections:
@@ -170,7 +177,7 @@ class OperatorConnections:
             if self._leader is not None and one.role is not None and _leads(one.role, self._leader):
                 try:
                     await one.send_text(text)
-                except (aiohttp.ClientError, OSError) as error:
+                except OSError as error:
                     log.debug("the leader is not reached: %s", error)
                     return False
                 return True
@@ -262,6 +269,8 @@ class OperatorConnections:
                         if connection.role is None or not connection.role.leads:
                             raise MessageError("it sends decisions and does not say that it leads")
                         self._listener.on_batch(batch)
+                    case VipsRequest() as request:
+                        self._listener.on_request(request, connection)
                     case None:  # of a version that is newer
                         pass
                     case other:

@@ -3,7 +3,8 @@
 From the operator: `OperatorRole` (on connect, and when any of it changes), then of a leader
 `DecisionBatch`es: on connect the whole state of the node, ended by a batch that is `whole`, then
 changes. From the agent: `AgentHello` first, then `ProgrammedReport`s to whoever leads: a whole one
-once that is known, then changes.
+once that is known, then changes. Any operator may ask what VPP has (`VipsRequest`), and is answered
+by `VipsAnswer`; an agent of a version that knows no such question passes over it.
 
 Whoever reads refuses what is not as described (`MessageError`), and passes over fields that it does
 not know, so that versions may differ by one.
@@ -113,7 +114,24 @@ class ProgrammedReport:
     removed: tuple[ObjectKey, ...] = ()
 
 
-Message = OperatorRole | DecisionBatch | AgentHello | ProgrammedReport
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipsRequest:
+    """An operator wants to know what VPP has: of one frontend, or of all. `number` is its own."""
+
+    number: int
+    frontend: ObjectKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VipsAnswer:
+    """What VPP has, as the agent's HTTP API shows it; or `trouble` says why that is not known."""
+
+    number: int
+    page: Mapping[str, object] = field(default_factory=dict)
+    trouble: str = ""
+
+
+Message = OperatorRole | DecisionBatch | AgentHello | ProgrammedReport | VipsRequest | VipsAnswer
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -171,6 +189,15 @@ def dump_report(report: ProgrammedReport) -> str:
     )
 
 
+def dump_request(request: VipsRequest) -> str:
+    asked = {} if request.frontend is None else {"frontend": str(request.frontend)}
+    return _dump("askVips", number=request.number, **asked)
+
+
+def dump_answer(answer: VipsAnswer) -> str:
+    return _dump("vips", number=answer.number, page=answer.page, trouble=answer.trouble)
+
+
 def _dump(kind: str, **content: object) -> str:
     return json.dumps({"type": kind, **content}, separators=(",", ":"))
 
@@ -196,6 +223,10 @@ def load_message(text: str) -> Message | None:
                 )
             case "report":
                 return _load_report(content)
+            case "askVips":
+                return _load_request(content)
+            case "vips":
+                return _load_answer(content)
             case str():
                 return None
             case other:
@@ -254,6 +285,23 @@ def _load_report(content: Mapping[str, object]) -> ProgrammedReport:
         removed=tuple(
             ObjectKey.parse_text(str(one)) for one in _load_list(content.get("removed", []))
         ),
+    )
+
+
+def _load_request(content: Mapping[str, object]) -> VipsRequest:
+    asked = content.get("frontend")
+    return VipsRequest(
+        number=_load_count(content["number"]),
+        frontend=None if asked is None else ObjectKey.parse_text(str(asked)),
+    )
+
+
+def _load_answer(content: Mapping[str, object]) -> VipsAnswer:
+    page = content["page"]
+    if not isinstance(page, Mapping):
+        raise MessageError(f"page is {page!r:.100}")
+    return VipsAnswer(
+        number=_load_count(content["number"]), page=page, trouble=str(content["trouble"])
     )
 
 

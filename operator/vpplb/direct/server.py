@@ -9,7 +9,7 @@ thousands of connections, which looks at all of them once a second.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
@@ -17,7 +17,12 @@ from typing import Self
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from vpplb.direct.agent_connection import CLOSING, AgentConnection, AgentHandler
+from vpplb.direct.agent_connection import (
+    CLOSING,
+    AgentConnection,
+    AgentHandler,
+    AgentSilent,
+)
 from vpplb.direct.certificate import ServerCertificate
 from vpplb.direct.messages import (
     MOST_BYTES,
@@ -26,10 +31,12 @@ from vpplb.direct.messages import (
     AgentHello,
     MessageError,
     ProgrammedReport,
+    VipsAnswer,
     load_message,
 )
 from vpplb.direct.tls_connections import MOST_WAITING, PATIENCE, TlsConnections
 from vpplb.direct.tokens import TokenRefused
+from vpplb.model.names import ObjectKey
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +176,13 @@ class DirectServer:
         """How many messages were sent."""
         return self._sent_before + sum(one.sent for one in self._connections.values())
 
+    async def request_vips(self, node: str, frontend: ObjectKey | None) -> Mapping[str, object]:
+        """Ask the agent of a node what its VPP has (AgentSilent)."""
+        connection = self._connections.get(node)
+        if connection is None:
+            raise AgentSilent(f"the agent of {node} is not connected to this operator")
+        return await connection.request_vips(frontend)
+
     # --- requests ----------------------------------------------------------------------------
 
     @web.middleware
@@ -288,8 +302,11 @@ class DirectServer:
             return False
         self.heard += 1
         self.last_heard = connection.heard
-        if isinstance(message, AgentHello | ProgrammedReport):
-            self.handler.on_message(connection, message)
+        match message:
+            case AgentHello() | ProgrammedReport():
+                self.handler.on_message(connection, message)
+            case VipsAnswer():
+                connection.take_answer(message)
         return True
 
     async def _refuse_garbage(self, connection: AgentConnection, why: str) -> None:

@@ -120,7 +120,7 @@ class StandaloneApp:
                 "manifests": lambda: self._folder.refused or None,
             },
             view=self._shown,
-            pages={f"dataplanes/{NODE}/vips": vpp.page},
+            find_node=lambda node: vpp.page.read_page if node == NODE else None,
             stream=decided.stream,
             dashboard=True,
         )

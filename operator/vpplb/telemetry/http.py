@@ -54,8 +54,8 @@ class CannotListen(Exception):
     """The address is taken, not ours, or not allowed; the text says which."""
 
 
-Page = Callable[[], Awaitable[Mapping[str, object]]]
-"""Answers in JSON's types; raises Unavailable."""
+ReadVips = Callable[[ObjectKey | None], Awaitable[Mapping[str, object]]]
+"""Says what a node's VPP has, of a frontend or of all, in JSON's types (PageUnavailable)."""
 
 
 class PageUnavailable(Exception):
@@ -94,8 +94,9 @@ class HttpServer:
 
     Readiness says what `checks` find wrong, and the `facts`; liveness says what `alive` finds
     that only a new process mends. Both give the `figures` in any case.
-    Without a `view` there is nothing below `/api/v1` but `pages`, by their paths there; without
-    `stream` there is no `/api/v1/events`, and without `dashboard` nothing at `/`.
+    `find_node` gives what reads the VIPs of a node, None for a node that is not known here.
+    Without a `view` there is nothing else below `/api/v1`; without `stream` there is no
+    `/api/v1/events`, and without `dashboard` nothing at `/`.
     `metrics` gives the text in small pieces. `hosts` are names that requests may be for besides
     those of `is_own_host`. Entering raises CannotListen, or ValueError for the address.
     """
@@ -108,7 +109,7 @@ class HttpServer:
     figures: Callable[[], Mapping[str, object]] = dict
     facts: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     view: StateView | None = None
-    pages: Mapping[str, Page] = field(default_factory=dict)
+    find_node: Callable[[str], ReadVips | None] | None = None
     stream: EventStream | None = None
     dashboard: bool = False
     guard: ConnectionGuard = field(default_factory=ConnectionGuard)
@@ -168,8 +169,8 @@ class HttpServer:
         app.router.add_get("/api/v1/openapi.json", self._get_document)
         if self.stream is not None:
             app.router.add_get("/api/v1/events", self._get_events)
-        for path, page in self.pages.items():
-            app.router.add_get(f"/api/v1/{path}", _page_route(page))
+        if self.find_node is not None:
+            app.router.add_get("/api/v1/dataplanes/{name}/vips", self._get_vips)
         if self.view is not None:
             kind = f"{{kind:{'|'.join(_KINDS)}}}"
             app.router.add_get(f"/api/v1/{kind}", self._get_list)
@@ -210,12 +211,7 @@ class HttpServer:
 
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = _KINDS[request.match_info["kind"]]
-        if len(set(request.query)) < len(request.query):
-            raise _RequestRefused(400, "a parameter is given twice")
-        try:
-            query = ObjectQuery.parse(request.query)
-        except UnknownQuery as error:
-            raise _RequestRefused(400, str(error)) from None
+        query = _parse_query(request)
         if query.frontend is not None and kind != ObjectKind.BACKEND:
             raise _RequestRefused(400, "frontend is asked of backends alone")
         write = partial(self._write_objects, kind, query)
@@ -230,12 +226,20 @@ class HttpServer:
             raise _RequestRefused(404, f"no such object: {'/'.join(filter(None, key))}")
         return _json_response(found)
 
+    async def _get_vips(self, request: web.Request) -> web.Response:
+        assert self.find_node is not None
+        query = _parse_query(request, only="frontend")
+        read = self.find_node(request.match_info["name"])
+        if read is None:
+            raise _RequestRefused(404, f"no such node: {request.match_info['name']}")
+        return _json_response(await read(query.frontend))
+
     def _write_document(self) -> Iterator[bytes]:
         document = describe_api(
             objects=self.view is not None,
             stream=self.stream is not None,
             dashboard=self.dashboard,
-            vips=bool(self.pages),
+            vips=self.find_node is not None,
         )
         yield _json_text(document) + b"\n"
 
@@ -357,11 +361,15 @@ def _run_checks(what: str, checks: Mapping[str, Check], more: Mapping[str, objec
     return _json_response(body, status=503 if wrong else 200)
 
 
-def _page_route(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def serve(request: web.Request) -> web.Response:
-        return _json_response(await page())
-
-    return serve
+def _parse_query(request: web.Request, only: str = "") -> ObjectQuery:
+    if len(set(request.query)) < len(request.query):
+        raise _RequestRefused(400, "a parameter is given twice")
+    if only and (others := request.query.keys() - {only}):
+        raise _RequestRefused(400, f"there is no parameter {min(others)}; there is: {only}")
+    try:
+        return ObjectQuery.parse(request.query)
+    except UnknownQuery as error:
+        raise _RequestRefused(400, str(error)) from None
 
 
 async def _write_piece(response: web.StreamResponse, piece: bytes) -> None:

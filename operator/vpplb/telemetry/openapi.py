@@ -124,10 +124,18 @@ def _describe_stream() -> Schema:
 
 
 def _describe_vips() -> Schema:
-    said = "What this agent's VPP has at this moment, with packets and true shares."
+    said = (
+        "What a node's VPP has at this moment, with packets and true shares, as its agent reads it."
+    )
     schema: Schema = {"$ref": "#/components/schemas/NodeVips"}
+    asked = {
+        "name": "frontend",
+        "in": "query",
+        "description": "Only the VIP of this Frontend, as namespace/name.",
+        "schema": {**_TEXT, "pattern": "^[^/]+/[^/]+$"},
+    }
     return {
-        "parameters": [_path_parameter("name")],
+        "parameters": [_path_parameter("name"), asked],
         **_get("GetVips", said, _json(schema), missing=True, busy=True),
     }
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
@@ -42,19 +43,22 @@ class VipsPage:
         self._node, self._look, self._counters = node, look, counters
         self._vips, self._clock = vips, clock
         self._reading = asyncio.Lock()
-        self._last: Mapping[str, object] = {}
+        self._last: Mapping[str, Any] = {}
         self._stale_at = 0.0
 
-    async def __call__(self) -> Mapping[str, object]:
-        """Return the VIPs in JSON's types; PageUnavailable without VPP (`telemetry.http.Page`)."""
+    async def read_page(self, frontend: ObjectKey | None = None) -> Mapping[str, object]:
+        """Return the VIPs of a frontend, or all, in JSON's types; PageUnavailable without VPP."""
         async with self._reading:
             now = asyncio.get_running_loop().time()
             if not self._last or now >= self._stale_at:
                 self._last = await self._read_vips()
                 self._stale_at = asyncio.get_running_loop().time() + FRESH
-            return self._last
+            page = self._last
+        if frontend is None:
+            return page
+        return {**page, "vips": [one for one in page["vips"] if one["frontend"] == str(frontend)]}
 
-    async def _read_vips(self) -> Mapping[str, object]:
+    async def _read_vips(self) -> Mapping[str, Any]:
         try:
             observed, indexes = await self._look()
         except LoadBalancerGone as gone:

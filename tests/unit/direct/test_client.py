@@ -13,7 +13,7 @@ from data.objects import key
 from lab.direct_operator import DirectOperator
 from lab.waiting import eventually
 from vpplb.direct import client
-from vpplb.direct.client import ConnectedLeader, OperatorConnections
+from vpplb.direct.client import ConnectedLeader, OperatorConnection, OperatorConnections
 from vpplb.direct.messages import (
     MOST_BYTES,
     MOST_OPERATORS,
@@ -23,6 +23,7 @@ from vpplb.direct.messages import (
     OperatorAddress,
     OperatorRole,
     ProgrammedReport,
+    VipsRequest,
 )
 from vpplb.model.decision_order import DecisionOrder
 
@@ -39,6 +40,7 @@ class ToldOperators:
         self.batches: list[DecisionBatch] = []
         self.terms: list[int] = []
         self.known: Sequence[OperatorAddress] = ()
+        self.requests: list[tuple[VipsRequest, OperatorConnection]] = []
 
     def on_term(self, term: int) -> None:
         self.terms.append(term)
@@ -48,6 +50,9 @@ class ToldOperators:
 
     def on_batch(self, batch: DecisionBatch) -> None:
         self.batches.append(batch)
+
+    def on_request(self, request: VipsRequest, connection: OperatorConnection) -> None:
+        self.requests.append((request, connection))
 
     def on_operators(self, operators: Sequence[OperatorAddress]) -> None:
         self.known = operators

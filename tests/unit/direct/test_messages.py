@@ -16,8 +16,12 @@ from vpplb.direct.messages import (
     OperatorAddress,
     OperatorRole,
     ProgrammedReport,
+    VipsAnswer,
+    VipsRequest,
+    dump_answer,
     dump_hello,
     dump_report,
+    dump_request,
     dump_role,
     load_message,
 )
@@ -31,6 +35,11 @@ TEXTS = st.text(max_size=30)
 JSON = st.dictionaries(TEXTS, st.one_of(st.booleans(), st.integers(), TEXTS, st.lists(TEXTS)))
 
 MESSAGES = {
+    "questions": (
+        dump_request,
+        st.builds(VipsRequest, number=COUNTS, frontend=st.none() | KEYS),
+    ),
+    "answers": (dump_answer, st.builds(VipsAnswer, number=COUNTS, page=JSON, trouble=TEXTS)),
     "roles": (
         dump_role,
         st.builds(
@@ -91,18 +100,22 @@ def test_what_is_written_is_read_back(
     read_back()
 
 
-FIELDS = st.sampled_from(["term", "entries", "identity", "leads", "connected", "programmed"])
+FIELDS = st.sampled_from(
+    ["term", "entries", "identity", "leads", "connected", "programmed", "page"]
+)
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXTS,
     lambda inner: st.lists(inner) | st.dictionaries(FIELDS, inner),
 )
 
 
-@given(st.sampled_from(list(MESSAGES)), st.dictionaries(FIELDS, ANYTHING))
+TYPES = ("role", "decisions", "hello", "report", "askVips", "vips")
+
+
+@given(st.sampled_from(TYPES), st.dictionaries(FIELDS, ANYTHING))
 def test_whatever_is_sent_is_read_or_refused(kind: str, content: dict[str, object]) -> None:
-    of_type = {"roles": "role", "batches": "decisions", "hellos": "hello", "reports": "report"}
     try:
-        read = load_message(json.dumps({**content, "type": of_type[kind]}))
+        read = load_message(json.dumps({**content, "type": kind}))
     except MessageError:
         return
     assert read is not None

@@ -344,18 +344,18 @@ async def test_an_empty_address_serves_nothing() -> None:
         assert server.listen_address is None
 
 
-async def test_pages_answer_below_the_api_or_say_why_they_cannot() -> None:
-    async def vips() -> Mapping[str, object]:
+async def test_the_vips_of_a_node_are_told_or_why_they_cannot_be() -> None:
+    asked: list[ObjectKey | None] = []
+
+    async def vips(frontend: ObjectKey | None) -> Mapping[str, object]:
+        asked.append(frontend)
         return {"vips": []}
 
-    async def away() -> Mapping[str, object]:
+    async def away(frontend: ObjectKey | None) -> Mapping[str, object]:
         raise PageUnavailable("VPP is not connected:\nno answer")
 
-    server = HttpServer(
-        address="127.0.0.1:0",
-        metrics=list[bytes],
-        pages={"dataplanes/n1/vips": vips, "dataplanes/n2/vips": away},
-    )
+    nodes = {"n1": vips, "n2": away}
+    server = HttpServer(address="127.0.0.1:0", metrics=list[bytes], find_node=nodes.get)
     async with server, aiohttp.ClientSession(f"http://{server.listen_address}") as session:
         assert await fetch(session, "/api/v1/dataplanes/n1/vips") == (200, {"vips": []})
         assert await fetch(session, "/api/v1/dataplanes/n2/vips") == (
@@ -363,6 +363,10 @@ async def test_pages_answer_below_the_api_or_say_why_they_cannot() -> None:
             {"error": "VPP is not connected: no answer"},
         )
         assert (await fetch(session, "/api/v1/dataplanes/n3/vips"))[0] == 404
+        assert (await fetch(session, "/api/v1/dataplanes/n1/vips?frontend=shop/web"))[0] == 200
+        assert asked == [None, ObjectKey("shop", "web")]
+        for wrong in ("frontend=web", "limit=1", "frontend=a/b&frontend=a/b"):
+            assert (await fetch(session, f"/api/v1/dataplanes/n1/vips?{wrong}"))[0] == 400
 
 
 def many(count: int) -> View:

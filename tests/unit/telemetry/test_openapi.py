@@ -24,7 +24,7 @@ class NoObjects:
         return None
 
 
-async def no_vips() -> Mapping[str, object]:
+async def no_vips(frontend: ObjectKey | None) -> Mapping[str, object]:
     return {}
 
 
@@ -35,7 +35,7 @@ def make_server(*, whole: bool) -> HttpServer:
         view=NoObjects() if whole else None,
         stream=EventStream() if whole else None,
         dashboard=whole,
-        pages={} if whole else {"dataplanes/node-1/vips": no_vips},
+        find_node=None if whole else lambda node: no_vips,
     )
 
 
@@ -51,7 +51,7 @@ def list_served(server: HttpServer) -> set[str]:
     """Return the paths of a server's routes, those of all kinds one by one."""
     resources = server._make_app().router.resources()
     return {
-        re.sub(r"\{kind[^}]*\}", kind.plural, resource.canonical).replace("/node-1/", "/{name}/")
+        re.sub(r"\{kind[^}]*\}", kind.plural, resource.canonical)
         for resource in resources
         for kind in OWN_KINDS
     }

@@ -60,7 +60,7 @@ class SharedVpp:
 
 async def test_it_tells_all_vips_with_packets_and_true_shares() -> None:
     vpp = SharedVpp()
-    answer: Mapping[str, Any] = await (await vpp.start())()
+    answer: Mapping[str, Any] = await (await vpp.start()).read_page()
     assert (answer["node"], answer["at"]) == ("n1", vpp.clock.now().isoformat())
     web, foreign = answer["vips"]
     assert web == {
@@ -83,10 +83,10 @@ async def test_packets_that_cannot_be_read_are_said_to_be_unknown() -> None:
     vpp = SharedVpp()
     page = await vpp.start()
     vpp.counters.gone = "/run/vpp/stats.sock: No such file or directory"
-    answer: Mapping[str, Any] = await page()
+    answer: Mapping[str, Any] = await page.read_page()
     assert answer["packetsUnknown"] == "/run/vpp/stats.sock: No such file or directory"
     assert [one for one in answer["vips"] if "packets" in one] == []
-    blind: Mapping[str, Any] = await (await SharedVpp().start(counters=False))()
+    blind: Mapping[str, Any] = await (await SharedVpp().start(counters=False)).read_page()
     assert blind["packetsUnknown"] == "there is no stats socket"
 
 
@@ -94,7 +94,7 @@ async def test_a_vpp_without_vips_is_no_trouble() -> None:
     vpp = SharedVpp()
     page = await vpp.start()
     vpp.lb.rows.clear()
-    assert await page() == {"node": "n1", "at": vpp.clock.now().isoformat(), "vips": []}
+    assert await page.read_page() == {"node": "n1", "at": vpp.clock.now().isoformat(), "vips": []}
 
 
 async def test_without_vpp_there_is_no_answer_but_a_reason() -> None:
@@ -102,16 +102,23 @@ async def test_without_vpp_there_is_no_answer_but_a_reason() -> None:
     page = await vpp.start()
     vpp.lb.down = True
     with pytest.raises(PageUnavailable, match="VPP cannot be read: VPP closed the connection"):
-        await page()
+        await page.read_page()
 
 
 async def test_however_many_ask_vpp_is_read_once_a_second() -> None:
     vpp = SharedVpp()
     page = await vpp.start()
     vpp.lb.delay = 0.1
-    answers = await asyncio.gather(*(page() for _ in range(20)))
+    answers = await asyncio.gather(*(page.read_page() for _ in range(20)))
     assert all(one == answers[0] for one in answers)
     assert vpp.lb.reads == 1
     await asyncio.sleep(FRESH)
-    await page()
+    await page.read_page()
     assert vpp.lb.reads == 2
+
+
+async def test_a_frontend_is_asked_for_alone() -> None:
+    page = await SharedVpp().start()
+    found: Mapping[str, Any] = await page.read_page(key("web"))
+    assert [one["frontend"] for one in found["vips"]] == ["default/web"]
+    assert (await page.read_page(key("none")))["vips"] == []
