@@ -122,7 +122,6 @@ FRONTENDS = (
                 about="Alerts of vpplb that fire, as Prometheus has them.",
                 queries=ask('ALERTS{alertname=~"Vpplb.+",alertstate="firing"}'),
                 kind="table",
-                width=12,
             ),
             DashboardPanel(
                 title="Frontends that are not up",
@@ -132,7 +131,15 @@ FRONTENDS = (
                     f' (vpplb_frontend_state{{{CHOSEN},state!="up"}}) == 1'
                 ),
                 kind="table",
-                width=12,
+            ),
+            DashboardPanel(
+                title="Frontends that are degraded",
+                about="Those that are chosen above, with the reasons of their condition.",
+                queries=ask(
+                    "max by (namespace, frontend, reason)"
+                    f" (vpplb_frontend_degraded{{{CHOSEN}}}) == 1"
+                ),
+                kind="table",
             ),
         ),
     ),

@@ -8,6 +8,8 @@ import yaml
 
 from data.alert_rules import CASES, RULES, RUNBOOKS, find_unknown, list_rules, list_selectors
 from vpplb.model.health import HealthState
+from vpplb.resources.condition_reasons import DEGRADATIONS
+from vpplb.telemetry.catalog import FRONTEND_DEGRADED
 
 ALERTS = {rule["alert"]: rule for rule in list_rules() if "alert" in rule}
 RECORDED = {rule["record"] for rule in list_rules() if "record" in rule}
@@ -43,6 +45,17 @@ def test_a_state_that_is_asked_for_is_one(rule: dict[str, Any]) -> None:
         for state in value.split("|")
     }
     assert asked <= set(HealthState)
+
+
+def test_a_reason_that_is_asked_for_is_one() -> None:
+    asked = {
+        reason
+        for rule in list_rules()
+        for metric, labels in list_selectors(rule["expr"])
+        for label, reason in labels
+        if (metric, label) == (FRONTEND_DEGRADED.name, "reason")
+    }
+    assert {"FailedOver", "NodesBehind"} <= asked <= {one.reason for one in DEGRADATIONS}
 
 
 @pytest.mark.parametrize("name", ALERTS)

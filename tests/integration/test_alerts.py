@@ -1,4 +1,4 @@
-"""Rules and queries of dashboards, as Prometheus itself reads and evaluates them."""
+"""Metrics, rules and queries of dashboards, as Prometheus itself reads and evaluates them."""
 
 import subprocess
 from pathlib import Path
@@ -8,6 +8,8 @@ import pytest
 from cluster.binaries import ensure
 from data.alert_rules import CASES, RULES
 from data.dashboards import list_queries
+from in_memory.whole_registry import make_whole_registry
+from lab.scrape import scrape_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -17,8 +19,19 @@ def promtool() -> Path:
     return ensure(("promtool",), print)["promtool"]
 
 
-def _run(promtool: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([promtool, *args], capture_output=True, text=True, check=False)
+def _run(promtool: Path, *args: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [promtool, *args]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+def test_prometheus_finds_nothing_to_complain_of_in_the_metrics(promtool: Path) -> None:
+    served = scrape_metrics(make_whole_registry())
+    done = _run(promtool, "check", "metrics", stdin=served)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    found = _run(
+        promtool, "check", "metrics", stdin=served.replace("_loop_lag_seconds", "_loopLag")
+    )
+    assert found.returncode == 3, "it would say so"
 
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
