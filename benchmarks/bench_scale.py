@@ -27,7 +27,7 @@ from data.manifests import manifest
 from in_memory.transition_cost import cpu_of_transitions, loaded
 from lab.nginx import Nginx
 from lab.probe_peers import cpu_seconds
-from vpplb.cli.main import COLLECTOR
+from vpplb.cli.collector import COLLECTOR
 from vpplb.kube.client import KubeClient
 from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind

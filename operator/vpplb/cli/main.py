@@ -4,17 +4,11 @@ Every option of a service can be given in the environment: the flag's name in ca
 `VPPLB_`, `-` as `_`.
 """
 
-import gc
-
 import click
 
 from vpplb import __version__
+from vpplb.cli.collector import tune_collector
 from vpplb.cli.lazy_group import LazyCommand, LazyGroup
-
-COLLECTOR = (5_000, 100, 10)
-"""Thresholds of the garbage collector. With Python's own an operator of 10,000 backends spends a
-third of its time on walking what it keeps, and stands still for a second now and then. The first
-is small, since what is walked at once holds all else up, 50,000 objects for a tenth of a second."""
 
 _LINES = {
     "operator": "Reconcile Frontends, Backends and HealthChecks; probe; write status.",
@@ -47,5 +41,5 @@ def cli() -> None:
 
 
 def main() -> None:
-    gc.set_threshold(*COLLECTOR)
+    tune_collector()
     cli(prog_name="vpplb")

@@ -6,7 +6,6 @@ only those that stand here, with the original chained.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -22,8 +21,7 @@ PAGE = 500
 """Objects asked for at once, as kubectl does."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiResource:
+class ApiResource(NamedTuple):
     """Where a kind is found. `group` is empty for the core API; `plural` is its name in paths."""
 
     group: str
