@@ -12,6 +12,8 @@ from cluster.three_nodes import IMAGE
 from lab.waiting import wait_for
 
 _ROUTERS = "routers"
+VPP_GROUP = 4712
+"""The group of VPP's sockets, as `unix { gid … }` chooses it on a router."""
 
 
 class HelmRelease:
@@ -65,11 +67,14 @@ class HelmRelease:
     def _list_pods(self) -> list[dict[str, Any]]:
         return self.kubectl.list("pods", "-l", f"app.kubernetes.io/instance={self.name}")
 
+    def list_running(self, component: str) -> list[dict[str, Any]]:
+        """Return the pods of a component that run."""
+        selector = f"app.kubernetes.io/component={component}"
+        return self.kubectl.list("pods", "-l", selector, "--field-selector=status.phase=Running")
+
     def list_images(self, component: str) -> set[str]:
         """Return the images that a component's pods run."""
-        selector = f"app.kubernetes.io/component={component}"
-        pods = self.kubectl.list("pods", "-l", selector, "--field-selector=status.phase=Running")
-        return {pod["spec"]["containers"][0]["image"] for pod in pods}
+        return {pod["spec"]["containers"][0]["image"] for pod in self.list_running(component)}
 
     def find_line(self, component: str, *words: str) -> str:
         """Return a line of a component's logs that has one of these words; empty for none."""
@@ -114,7 +119,7 @@ def _daemonset() -> dict[str, Any]:
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["vpplb", "vpp-simulator", *sockets, f"--log-calls={CALLS}"],
-        "securityContext": {"runAsUser": 0},
+        "securityContext": {"runAsUser": 0, "runAsGroup": VPP_GROUP},
         "volumeMounts": [{"name": "run", "mountPath": "/run/vpp"}],
     }
     run = {"name": "run", "hostPath": {"path": "/run/vpp", "type": "DirectoryOrCreate"}}

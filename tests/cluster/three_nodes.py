@@ -16,9 +16,11 @@ from typing import Protocol
 
 from cluster.binaries import Missing
 from cluster.image import ARCHIVE, build_image
+from vpplb import __version__
 
 ROOT = Path(__file__).parents[2]
-IMAGE = "localhost/vpplb:test"
+IMAGE = f"localhost/vpplb:{__version__}"
+"""The image of this tree, where the chart looks for it by default in that repository."""
 NODES = 3
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """What an image calls the machines that this machine may be."""

@@ -70,5 +70,17 @@ def frontend(name: str = "web", **spec: object) -> Raw:
     return manifest("Frontend", name, _given(defaults | spec))
 
 
+def web_service(vip: str, servers: Mapping[str, str]) -> list[Raw]:
+    """Build a Frontend `web` with its HealthCheck, and Backends of these names and addresses."""
+    http = {"path": "/healthz"}
+    check = {"type": "HTTP", "port": 8080, "interval": "500ms", "timeout": "2s", "http": http}
+    pools = [{"name": "main", "backends": [{"name": name} for name in servers]}]
+    return [
+        health_check("web", **check),
+        *(backend(name, at, healthCheckRef={"name": "web"}) for name, at in servers.items()),
+        frontend(address=vip, pools=pools),
+    ]
+
+
 def _given(fields: Mapping[str, object]) -> Raw:
     return {key: value for key, value in fields.items() if value is not None}

@@ -19,13 +19,13 @@ from cluster.installed import SYSTEM, Installed
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.node_vpps import PATIENT
 from cluster.three_nodes import NODES, Cluster
+from data.manifests import web_service
 from lab.waiting import NODE_AT_REST, wait_for
 from vpplb.agent.node_guard import KEPT
 from vpplb.cli.kubectl.main import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 
-API = "vpplb.dev/v1alpha1"
 SERVERS = ["nginx0", "nginx1", "nginx2"]
 VIP = "192.0.2.10"
 SEEN_VIP = f"{VIP}/32 tcp/80"
@@ -65,7 +65,7 @@ def test_every_node_has_a_connected_dataplane(installed: Installed) -> None:
 def test_applied_resources_are_programmed_on_all_nodes(
     installed: Installed, shop: Kubectl, addresses: dict[str, str]
 ) -> None:
-    shop.apply(_manifests(addresses))
+    shop.apply(web_service(VIP, addresses))
 
     for name in SERVERS:  # each verdict is a new revision, so only then can it stay programmed
         shop.wait(f"vbe/{name}", "jsonpath={.status.state}=up", timeout=PATIENT)
@@ -390,31 +390,6 @@ def test_helm_uninstall_leaves_nothing_but_the_crds(installed: Installed) -> Non
     assert installed.kubectl.list("clusterroles,clusterrolebindings", *labelled) == []
     crds = installed.kubectl.list("crds")
     assert len([crd for crd in crds if crd["spec"]["group"] == "vpplb.dev"]) == 4
-
-
-def _manifests(addresses: dict[str, str]) -> list[dict[str, object]]:
-    check = {
-        "type": "HTTP",
-        "port": 8080,
-        "interval": "500ms",
-        "timeout": "2s",
-        "http": {"path": "/healthz"},
-    }
-    members = [{"name": name} for name in addresses]
-    frontend = {"address": VIP, "port": 80, "pools": [{"name": "main", "backends": members}]}
-    backends = [
-        _resource("Backend", name, {"address": address, "healthCheckRef": {"name": "web"}})
-        for name, address in addresses.items()
-    ]
-    return [
-        _resource("HealthCheck", "web", check),
-        *backends,
-        _resource("Frontend", "web", frontend),
-    ]
-
-
-def _resource(kind: str, name: str, spec: dict[str, object]) -> dict[str, object]:
-    return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def _time(stamp: str) -> datetime:

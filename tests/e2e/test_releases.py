@@ -4,6 +4,7 @@ The VPPs are of no release, and count the calls that change them: whatever is do
 nothing moves there. The tests build on each other in the order in which they stand.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,11 +15,14 @@ import pytest
 
 from cluster.binaries import ensure
 from cluster.earlier_version import EARLIER_CHART, EARLIER_WHEEL
-from cluster.helm_release import HelmRelease, RouterVpps
+from cluster.helm_release import VPP_GROUP, HelmRelease, RouterVpps
 from cluster.installed import CHART, Installed
 from cluster.kubectl import Kubectl
 from cluster.node_vpps import PATIENT
 from cluster.three_nodes import IMAGE, NODES, Cluster
+from data.manifests import backend, frontend, health_check, web_service
+from data.pages import ROOT, list_blocks
+from lab.page_session import PageSession
 from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
@@ -26,6 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in
 BEFORE = "localhost/vpplb:before"
 VIP, BANK_VIP = "192.0.2.20", "192.0.2.21"
 SEEN_VIP, SEEN_BANK_VIP = f"{VIP}/32 tcp/80", f"{BANK_VIP}/32 tcp/80"
+PING_VIP, BEYOND = "192.0.2.22", "192.0.2.99"
+SEEN_README_VIP = "198.51.100.10/32 tcp/80"
 KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
 SERVERS = ["nginx0", "nginx1"]
 FIRST_VIP = 30.0 * 3
@@ -124,7 +130,7 @@ def test_the_version_before_serves_on_three_nodes(
     first: HelmRelease, vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str]
 ) -> None:
     first.install(EARLIER_CHART, values(BEFORE))
-    shop.apply(_manifests(addresses))
+    shop.apply(web_service(VIP, addresses))
     for name in SERVERS:
         shop.wait(f"vbe/{name}", "jsonpath={.status.state}=up", timeout=PATIENT)
     _wait_programmed(shop, NODES)
@@ -198,21 +204,142 @@ def test_what_is_installed_again_goes_on_from_there(first: HelmRelease, shop: Ku
     _wait_programmed(shop, NODES)
 
 
-def test_without_objects_nothing_is_left_and_the_next_vip_stands_soon(
-    first: HelmRelease, kubectl: Kubectl, vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str]
+def test_without_objects_nothing_is_left(
+    first: HelmRelease, kubectl: Kubectl, vpps: RouterVpps, shop: Kubectl
 ) -> None:
     shop("delete", "vfe,vbe,vhc", "--all", timeout=PATIENT)
     wait_for(lambda: not any(map(vpps.see, vpps.nodes)), "all VPPs are empty", every=0.5)
     first.uninstall()
     kubectl("delete", "crd", *(f"{kind}.vpplb.dev" for kind in KINDS), timeout=PATIENT)
-    begun = time.monotonic()
-    first.helm("install", first.name, CHART, values=values())
-    shop.apply(_manifests(addresses))
-    shop.wait("vfe/web", f"jsonpath={{.status.nodes.programmed}}={NODES}", timeout=PATIENT)
-    took = time.monotonic() - begun
-    assert all(SEEN_VIP in vpps.see(node) for node in vpps.nodes)
+
+
+def test_by_the_readmes_commands_the_first_vip_stands_soon(
+    first: HelmRelease, kubectl: Kubectl, vpps: RouterVpps, programs: dict[str, Path]
+) -> None:
+    repository, _, _ = IMAGE.rpartition(":")
+    path = os.pathsep.join([*(str(one.parent) for one in programs.values()), os.environ["PATH"]])
+    env = {"PATH": path, "KUBECONFIG": str(kubectl.kubeconfig)}
+    image, install = (
+        block
+        for block in list_blocks(ROOT / "README.md")
+        if block.text.startswith(("export IMAGE=", "helm install "))
+    )
+    with PageSession(ROOT, env, {"registry.example/vpplb": repository}) as shell:
+        shell.follow_block(image)
+        begun = time.monotonic()
+        shell.follow_block(install)
+        kubectl.wait("vfe/www", f"jsonpath={{.status.nodes.programmed}}={NODES}", timeout=PATIENT)
+        took = time.monotonic() - begun
+    print(f"helm install to the first VIP on {NODES} nodes: {took:.1f} s")  # noqa: T201 (measured)
+    assert all(SEEN_README_VIP in vpps.see(node) for node in vpps.nodes)
     assert took < FIRST_VIP
     first.wait_rolled_out()
+    kubectl("delete", "-f", ROOT / "examples" / "http-failover.yaml", timeout=PATIENT)
+
+
+# --- options that change what the programs do -------------------------------------------------
+
+
+@pytest.fixture
+def upgrade(
+    first: HelmRelease, vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str]
+) -> Callable[..., None]:
+    """Give what upgrades to some options, and asserts that nothing moves in any VPP meanwhile."""
+
+    def upgrade_unmoved(**options: Any) -> None:
+        shop.apply(web_service(VIP, addresses))
+        _wait_programmed(shop, NODES)
+        vpps.wait_weights(SEEN_VIP, dict.fromkeys(addresses.values(), 100), vpps.nodes)
+        wait_for(lambda: all({*vpps.see(node)} == {SEEN_VIP} for node in vpps.nodes), "no other")
+        before = vpps.changes()
+        first.upgrade(CHART, values(**options))
+        _wait_programmed(shop, NODES)
+        assert vpps.changes() == before
+
+    return upgrade_unmoved
+
+
+def test_programs_serve_on_the_nodes_own_network(
+    upgrade: Callable[..., None],
+    first: HelmRelease,
+    shop: Kubectl,
+    addresses: dict[str, str],
+    fail_over: Callable[[], None],
+) -> None:
+    _ping(shop, addresses["nginx0"])  # by a ping socket, in a pod's network
+    upgrade(
+        operator={"hostNetwork": True, "rawSockets": True, "httpPort": 9092, "directPort": 9444},
+        agent={"hostNetwork": True},
+    )
+    running = first.list_running("operator") + first.list_running("agent")
+    assert len(running) == 2 + NODES
+    assert all(pod["status"]["podIP"] == pod["status"]["hostIP"] for pod in running)
+    _wait_direct(shop, NODES)
+    fail_over()
+    _ping(shop, addresses["nginx0"])  # by a raw socket, in the node's
+
+
+def test_without_the_direct_road_the_status_alone_tells_agents(
+    upgrade: Callable[..., None], shop: Kubectl, fail_over: Callable[[], None]
+) -> None:
+    upgrade(direct={"enabled": False})
+    _wait_direct(shop, 0)
+    fail_over()
+
+
+def test_policies_and_bounds_let_through_what_they_are_for(
+    upgrade: Callable[..., None],
+    first: HelmRelease,
+    kubectl: Kubectl,
+    shop: Kubectl,
+    addresses: dict[str, str],
+    fail_over: Callable[[], None],
+) -> None:
+    upgrade(
+        networkPolicy={"enabled": True},
+        addressClaims=[{"addresses": [VIP], "namespaces": ["shop"]}],
+        operator={"probeAllow": sorted(addresses.values())},
+    )
+    assert len(first.kubectl.list("networkpolicies")) == 2
+    _wait_direct(shop, NODES)
+    fail_over()
+
+    # What they keep out, they keep out.
+    of_another = kubectl.refusal(frontend("other", address=VIP))
+    assert f"{VIP}/32 is for the namespaces shop alone" in of_another
+    assert f"{BANK_VIP} is in no range" in shop.refusal(frontend("other", address=BANK_VIP))
+    shop.apply(backend("beyond", BEYOND, healthCheckRef={"name": "web"}))
+    reason = 'jsonpath={.status.conditions[?(@.type=="Accepted")].reason}=ProbeDenied'
+    shop.wait("vbe/beyond", reason, timeout=PATIENT)
+    shop.delete("vbe", "beyond")
+
+
+def test_an_agent_of_another_user_needs_the_group_of_vpp_and_a_folder_of_its_own(
+    upgrade: Callable[..., None],
+    cluster: Cluster,
+    servers: Installed,
+    shop: Kubectl,
+    fail_over: Callable[[], None],
+) -> None:
+    user, folder = "4711", "/var/lib/vpplb-of-another"
+    nodes = range(1, NODES + 1)
+    for node in nodes:
+        cluster.run_on_node(node, "install", "-d", "-o", user, "-m", "700", folder)
+    context = {
+        "runAsUser": int(user),
+        "runAsGroup": int(user),
+        "runAsNonRoot": True,
+        "supplementalGroups": [VPP_GROUP],
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    upgrade(agent={"podSecurityContext": context, "stateDir": folder})
+    for node in nodes:
+        owner = cluster.run_on_node(node, "stat", "-c", "%u", f"{folder}/agent.json")
+        assert owner.strip() == user
+    for address in (servers.read_pod_address("agent", name) for name in servers.nodes):
+        assert servers.read_page(address, "readyz")["lock"] == "held"
+    _wait_direct(shop, NODES)
+    fail_over()
 
 
 # --- two releases -----------------------------------------------------------------------------
@@ -257,7 +384,7 @@ def test_two_releases_with_namespaces_and_nodes_of_their_own_converge(
     kubectl("annotate", "vdp", theirs, "vpplb.dev/release-")  # else it takes long
     second.wait_rolled_out()
     bank = kubectl.within("bank")
-    bank.apply(_manifests(addresses, BANK_VIP))
+    bank.apply(web_service(BANK_VIP, addresses))
     _wait_programmed(shop, NODES - 1)
     _wait_programmed(bank, 1)
     assert {node: set(vpps.see(node)) for node in vpps.nodes} == {
@@ -313,22 +440,25 @@ def _wait_programmed(kubectl: Kubectl, nodes: int) -> None:
     kubectl.wait("vfe/web", "condition=Programmed", timeout=PATIENT)
 
 
-def _manifests(addresses: dict[str, str], vip: str = VIP) -> list[dict[str, object]]:
-    http = {"path": "/healthz"}
-    check = {"type": "HTTP", "port": 8080, "interval": "500ms", "timeout": "2s", "http": http}
-    pools = [{"name": "main", "backends": [{"name": name} for name in addresses]}]
-    backends = [
-        _resource("Backend", name, {"address": address, "healthCheckRef": {"name": "web"}})
-        for name, address in addresses.items()
-    ]
-    frontend = _resource("Frontend", "web", {"address": vip, "port": 80, "pools": pools})
-    return [_resource("HealthCheck", "web", check), *backends, frontend]
+def _wait_direct(kubectl: Kubectl, nodes: int) -> None:
+    """Return when so many nodes say that they hear the leader directly."""
+
+    def hearing() -> bool:
+        told = [
+            one["metadata"]["name"] for one in kubectl.list("vdp") if one["status"].get("direct")
+        ]
+        assert len(told) == nodes, str(told)
+        return True
+
+    wait_for(hearing, f"{nodes} nodes hear the leader directly", timeout=PATIENT, every=0.5)
 
 
-def _resource(kind: str, name: str, spec: dict[str, object]) -> dict[str, object]:
-    return {
-        "apiVersion": "vpplb.dev/v1alpha1",
-        "kind": kind,
-        "metadata": {"name": name},
-        "spec": spec,
-    }
+def _ping(shop: Kubectl, address: str) -> None:
+    """Return when a server answers ICMP probes; none of it is left."""
+    check = health_check("ping", type="ICMP", interval="500ms")
+    server = backend("ping", address, healthCheckRef={"name": "ping"})
+    pools = [{"name": "main", "backends": [{"name": "ping"}]}]
+    shop.apply([check, server, frontend("ping", address=PING_VIP, pools=pools)])
+    shop.wait("vbe/ping", "jsonpath={.status.state}=up", timeout=PATIENT)
+    assert shop.field("vbe", "ping", ".status.code") == "L3OK"
+    shop("delete", "vfe/ping", "vbe/ping", "vhc/ping", timeout=PATIENT)
