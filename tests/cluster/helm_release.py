@@ -103,9 +103,9 @@ class RouterVpps(NodeVpps):
     def run_beside(self, node: str, *command: str) -> str:
         return self._kubectl("exec", "-i", self._pod(node), "--", *command, stdin="\n")
 
-    def changes(self) -> dict[str, int]:
-        """Return how many changing calls the VPP of each node has had."""
-        return {node: self.count_changes(node) for node in self.nodes}
+    def changes(self) -> dict[str, list[str]]:
+        """Return the changing calls that the VPP of each node has had."""
+        return {node: self.list_changes(node) for node in self.nodes}
 
     def _pod(self, node: str) -> str:
         (pod,) = self._kubectl.list("pods", "--field-selector", f"spec.nodeName={node}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from cluster.kubectl import KubectlError
 from lab import vpp_witness
 from lab.simulated_vpp import CHANGING
 from lab.vpp_witness import Seen, parse_seen
@@ -27,13 +28,24 @@ class NodeVpps(ABC):
     def see(self, node: str) -> Seen:
         """Return what the VPP of a node has."""
         program = Path(vpp_witness.__file__).read_text()
-        return parse_seen(self.run_beside(node, "python3", "-c", program, "/run/vpp/api.sock"))
+        return parse_seen(self._read_beside(node, "python3", "-c", program, "/run/vpp/api.sock"))
 
-    def count_changes(self, node: str) -> int:
-        """Return how many changing calls the VPP of a node has had."""
+    def list_changes(self, node: str) -> list[str]:
+        """Return the changing calls that the VPP of a node has had."""
         # The image has Python, and no shell nor `cat`.
-        log = self.run_beside(node, "python3", "-c", f"print(open({CALLS!r}).read())")
-        return sum(json.loads(line)["message"] in CHANGING for line in log.splitlines() if line)
+        log = self._read_beside(node, "python3", "-c", f"print(open({CALLS!r}).read())")
+        return [one for one in log.splitlines() if one and json.loads(one)["message"] in CHANGING]
+
+    def _read_beside(self, node: str, *command: str) -> str:
+        """Run what only reads; anew where the connection to it broke under way, as under load."""
+
+        def read() -> tuple[str]:
+            try:
+                return (self.run_beside(node, *command),)
+            except KubectlError as error:
+                raise AssertionError(str(error)) from error
+
+        return wait_for(read, f"what the VPP of {node} has is read", every=0.5)[0]
 
     def wait_weights(self, vip: str, expected: Mapping[str, int], nodes: Iterable[str]) -> None:
         """Return when the VPPs of all these nodes have these weights, by address."""

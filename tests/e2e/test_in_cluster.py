@@ -277,7 +277,7 @@ def test_new_pods_take_over_with_nothing_moved(
 ) -> None:
     def observe() -> dict[str, object]:
         each = installed.nodes
-        return {node: (installed.count_changes(node), installed.see(node)) for node in each}
+        return {node: (installed.list_changes(node), installed.see(node)) for node in each}
 
     before = observe()
     installed.replace_pods(component)
