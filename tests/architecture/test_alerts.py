@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from data.alert_rules import CASES, RULES, RUNBOOKS, find_unknown, list_rules, list_selectors
+from vpplb.kube.status_writer import WriteResult
 from vpplb.model.health import HealthState
 from vpplb.resources.condition_reasons import DEGRADATIONS
-from vpplb.telemetry.catalog import FRONTEND_DEGRADED
+from vpplb.telemetry.catalog import FRONTEND_DEGRADED, STATUS_WRITES
 
 ALERTS = {rule["alert"]: rule for rule in list_rules() if "alert" in rule}
 RECORDED = {rule["record"] for rule in list_rules() if "record" in rule}
@@ -56,6 +57,19 @@ def test_a_reason_that_is_asked_for_is_one() -> None:
         if (metric, label) == (FRONTEND_DEGRADED.name, "reason")
     }
     assert {"FailedOver", "NodesBehind"} <= asked <= {one.reason for one in DEGRADATIONS}
+
+
+def test_a_result_of_a_write_that_is_asked_for_is_one() -> None:
+    asked = {
+        result
+        for rule in list_rules()
+        for metric, labels in list_selectors(rule["expr"])
+        for label, results in labels
+        if (metric, label) == (STATUS_WRITES.name, "result")
+        for result in results.split("|")
+    }
+    assert "written" in asked
+    assert asked <= set(WriteResult)
 
 
 @pytest.mark.parametrize("name", ALERTS)

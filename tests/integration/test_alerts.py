@@ -4,12 +4,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.binaries import ensure
-from data.alert_rules import CASES, RULES
+from cluster.control_plane import ControlPlane
+from cluster.main_job import main_job
+from cluster.stage import ServiceProcess, electing, stage
+from data.alert_rules import CASES, RULES, SERIES, list_rules, list_selectors
 from data.dashboards import list_queries
 from in_memory.whole_registry import make_whole_registry
+from lab.http_get import http_get
 from lab.scrape import scrape_metrics
+from lab.waiting import wait_for
+from vpplb.telemetry.catalog import AGENT_METRICS, DECISION_METRICS, METRICS, VPP_METRICS
 
 pytestmark = pytest.mark.slow
 
@@ -59,3 +66,44 @@ def test_an_alert_that_does_not_fire_would_be_found(promtool: Path, tmp_path: Pa
 def test_prometheus_understands_what_dashboards_ask(promtool: Path, query: str) -> None:
     done = _run(promtool, "--experimental", "promql", "format", query)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+ROUTERS = {spec.name for spec in METRICS if spec.name.startswith("vpplb_manifests_")}
+SELDOM = {
+    "vpplb_frontend_degraded": "something keeps a frontend from serving as it should",
+    "vpplb_probes_discarded_total": "the prober is short of something",
+    "vpplb_backend_transitions_total": "a backend has changed",
+    "vpplb_vip_packets_total": "VPP has counted packets",
+}
+"""Series that are asked for, and come with what they tell."""
+
+
+@pytest.mark.control_plane
+def test_what_alerts_ask_for_is_served_by_programs_that_run(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    with (
+        stage(control_plane, tmp_path, election=electing("operator")) as running,
+        main_job(running) as job,
+    ):
+        job.deploy()
+        job.servers["nginx0"].stop()
+        job.wait_weights({"nginx0": 0})
+        wait_for(lambda: "vpplb_direct_led 1" in _scrape(running.agent), "the agent is led")
+        operator, agent = (_read_series(_scrape(one)) for one in (running.operator, running.agent))
+    asked = {one.metric for rule in list_rules() for one in list_selectors(rule["expr"])}
+    missing = asked & SERIES.keys() - operator.keys() - agent.keys() - ROUTERS
+    assert missing <= SELDOM.keys()
+    assert operator["vpplb_leader"] == agent["vpplb_direct_led"] == 1
+    assert {one.name for one in DECISION_METRICS}.isdisjoint(agent)
+    assert {one.name for one in (*VPP_METRICS, *AGENT_METRICS)}.isdisjoint(operator)
+
+
+def _scrape(program: ServiceProcess) -> str:
+    return http_get(f"{program.http}/metrics")[1]
+
+
+def _read_series(text: str) -> dict[str, float]:
+    """Return the names of the series that have a value, each with one of theirs."""
+    samples = [one for each in text_string_to_metric_families(text) for one in each.samples]
+    return {one.name: one.value for one in samples}
