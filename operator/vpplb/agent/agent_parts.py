@@ -1,7 +1,6 @@
 """The agent's options, and its parts put together."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -77,24 +76,10 @@ class AgentOptions:
 class KubeParts:
     """What is known of the API server's objects, and what is written there."""
 
-    def __init__(
-        self,
-        options: AgentOptions,
-        client: KubeClient,
-        on_list: Callable[[], Callable[[], None]],
-    ) -> None:
+    def __init__(self, options: AgentOptions, client: KubeClient) -> None:
         self.cache = ObjectCache()
-        self.informer = ObjectInformer(
-            client, KINDS, self.cache, options.namespaces, on_list=on_list
-        )
         self.writer = StatusWriter(client, self.cache)
         self.recorder = EventRecorder(client, "agent", options.node)
-        self.health = ProcessHealth(
-            watch_ages=self.informer.watch_ages,
-            api_age=client.health.age,
-            api_trouble=lambda: client.health.trouble,
-            writes_due=lambda: self.writer.pending,
-        )
 
 
 class AgentParts:
@@ -105,7 +90,7 @@ class AgentParts:
         metrics = AgentMetrics(registry)
         self.vpp = _open_vpp(options, metrics)
         self.crds = CrdCheck(client=client, needed=make_schemas(KINDS))
-        self.kube = KubeParts(options, client, self._begin_list)
+        self.kube = KubeParts(options, client)
         self.vips, self.decisions = VipState(own_all=options.own_all), NewestDecisions()
         self.outcomes = FrontendOutcomes(SelectedFrontends())
         self.store = _make_store(options, self.vips, self.decisions, self.outcomes)
@@ -120,6 +105,14 @@ class AgentParts:
             self.vpp.lb, self.vips, listener=self.reporter, sync_interval=options.sync_interval
         )
         self.selector: FrontendSelector = self._make_selector()
+        self.informer = ObjectInformer(
+            client,
+            KINDS,
+            self.kube.cache,
+            options.namespaces,
+            on_list=self.selector.begin_list,
+        )
+        self.health = self._measure_health(client)
         self.kube.cache.add_handlers(self.reporter, self.node, self.selector)
         self.page = VipsPage(
             options.node, self.vpp.lb.read_with_indexes, self.vpp.counters, self.vips, clock
@@ -128,8 +121,13 @@ class AgentParts:
         self.registry = registry
         self._register_metrics()
 
-    def _begin_list(self) -> Callable[[], None]:
-        return self.selector.begin_list()
+    def _measure_health(self, client: KubeClient) -> ProcessHealth:
+        return ProcessHealth(
+            watch_ages=self.informer.watch_ages,
+            api_age=client.health.age,
+            api_trouble=lambda: client.health.trouble,
+            writes_due=lambda: self.kube.writer.pending,
+        )
 
     def _register_metrics(self) -> None:
         meter, vips, road = self.vpp.packet_meter, self.vips, self.road
@@ -140,7 +138,7 @@ class AgentParts:
             register_operators(self.registry, road.list_figures)
         register_unprogrammed(self.registry, self.outcomes.count_missing)
         register_knowledge(self.registry, self._measure_knowledge)
-        self.registry.register(self.kube.health)
+        self.registry.register(self.health)
 
     def _measure_knowledge(self) -> KnowledgeFigures:
         token = self._options.direct_token
@@ -162,6 +160,7 @@ class AgentParts:
             vips=self.vips,
             store=self.store,
             lapsed=self.heartbeat.has_lapsed,
+            # The one way back: what VPP was found to have is for whoever says what it shall have.
             on_read=lambda: self.selector.note_observed(self.vips.observed),
         )
 

@@ -78,7 +78,7 @@ class Agent:
     async def run(self) -> None:
         parts, kube = self._parts, self._parts.kube
         async with asyncio.TaskGroup() as group:
-            for early in (kube.health.lag.run(), kube.writer.run(), kube.recorder.run()):
+            for early in (parts.health.lag.run(), kube.writer.run(), kube.recorder.run()):
                 group.create_task(early)
             group.create_task(parts.crds.run())
             await self._take_vpp()
@@ -174,9 +174,9 @@ class Agent:
         parts.selector.set_dataplane(dataplane)
         group.create_task(parts.node.run(parts.selector.set_labels))
         group.create_task(parts.guard.run())
-        await parts.kube.informer.list_all()
+        await parts.informer.list_all()
         self._listed.set()
-        await parts.kube.informer.run()
+        await parts.informer.run()
 
     async def _wait_decisions(self) -> None:
         """Wait for the lists, or for a leader's whole state where the API server does not answer.
@@ -214,30 +214,30 @@ class Agent:
         return f"by the API server alone: {why}"
 
     def _make_http(self) -> HttpServer:
-        kube, options = self._parts.kube, self._options
+        made, options = self._parts, self._options
         parts: Mapping[str, Callable[[], str]] = {
             "node": str,
             "crds": lambda: self._parts.crds.trouble,
-            "objects": lambda: kube.informer.trouble,
-            "watch": lambda: kube.informer.watch.trouble,
+            "objects": lambda: made.informer.trouble,
+            "watch": lambda: made.informer.watch.trouble,
             "vpp": lambda: self._parts.reporter.trouble or self._parts.vpp.stale_clients.alarm_text,
             "lease": lambda: self._parts.heartbeat.trouble,
-            "writes": lambda: kube.writer.trouble,
+            "writes": lambda: made.kube.writer.trouble,
         }
         checks = {name: partial(self._check_part, trouble) for name, trouble in parts.items()}
         return HttpServer(
             address=options.http_address,
             metrics=self._parts.registry.render_pieces,
             hosts=options.http_hosts,
-            alive={"watch": lambda: kube.informer.watch.beyond_repair or None},
-            figures=kube.health.list_figures,
+            alive={"watch": lambda: made.informer.watch.beyond_repair or None},
+            figures=made.health.list_figures,
             facts={
                 "memory": lambda: self._parts.store.trouble or "in use",
                 "lock": self._parts.vpp.lock.describe_state,
                 "decisions": self._explain_road,
                 "rights": lambda: self._parts.guard.said,
             },
-            checks={"api": kube.health.check_api, **checks},
+            checks={"api": made.health.check_api, **checks},
             find_node=lambda node: self._read_vips if node == options.node else None,
         )
 
