@@ -36,6 +36,7 @@ from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.dataplane_codec import dump_dataplane
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import OwnedState, VipState
+from vpplb.telemetry.failover_traces import FailoverTraces
 from vpplb.telemetry.http import PageUnavailable
 from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 
@@ -107,6 +108,7 @@ class LocalAgent:
         labels: Mapping[str, str] | None = None,
         default: DesiredSettings | None = None,
         lapsed: Callable[[], bool] = lambda: False,
+        traces: FailoverTraces | None = None,
     ) -> None:
         self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
         self.clock, self.registry = FakeClock(), MetricsRegistry("agent")
@@ -142,7 +144,8 @@ class LocalAgent:
             lapsed=lapsed,
             on_read=lambda: self.selector.note_observed(vips.observed),
         )
-        self.syncer = VppSyncer(self.lb, vips, listener=self.reporter)
+        traced = traces.wrap_vpp(self.lb, lambda: vips.owned_state.owned) if traces else self.lb
+        self.syncer = VppSyncer(traced, vips, listener=self.reporter)
         self.reporter.resume(dataplane, stored.programmed if stored else None)
         self.selector = FrontendSelector(
             self.syncer,
@@ -168,6 +171,7 @@ class LocalAgent:
                 client=self.server, lease=lease, release=ReleaseIdentity("default")
             ),
             answers=VipsAnswers(self._read_vips),
+            on_trace=traces.put_parent if traces else None,
         )
         self.cache.add_handlers(self.reporter, self.selector)
 

@@ -21,6 +21,7 @@ from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.reconcile.ports import CheckVerdict
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import EVERYTHING, AddressAllowances
+from vpplb.telemetry.failover_traces import FailoverTraces
 
 
 class LocalOperator:
@@ -32,6 +33,7 @@ class LocalOperator:
         *,
         writes_per_second: float = 0.0,
         allowed: AddressAllowances = EVERYTHING,
+        traces: FailoverTraces | None = None,
     ) -> None:
         self.server = server or FakeApiServer()
         self.clock, self.prober = FakeClock(), FakeProber()
@@ -46,7 +48,10 @@ class LocalOperator:
             store=StoreHandler(self.reconciler, allowed, self.secrets.request_secrets),
             clock=self.clock,
             status_writes_per_second=writes_per_second,
+            traces=traces,
         )
+        on_verdict = self.reconciler.on_verdict
+        self._on_verdict = traces.follow_verdicts(on_verdict) if traces else on_verdict
         self.nodes, self.stream, self.registry = (
             self.core.nodes,
             self.core.stream,
@@ -100,7 +105,7 @@ class LocalOperator:
 
     def verdict(self, name: str, up: bool) -> None:
         self.clock.advance(1)
-        self.reconciler.on_verdict(
+        self._on_verdict(
             CheckVerdict(
                 backend=key(name),
                 generation=self.prober.running[key(name)].generation,

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vpplb.agent.dataplane_reporter import DataplaneReporter
 from vpplb.agent.direct_road import DirectRoad
@@ -30,6 +31,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.plan.settings import DesiredSettings
 from vpplb.resources.crd import make_schemas
+from vpplb.sync.ports import LoadBalancer
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
@@ -44,6 +46,9 @@ from vpplb.telemetry.scraped_metrics import (
 from vpplb.telemetry.vips_page import VipsPage
 from vpplb.vpp.access import VppAccess
 
+if TYPE_CHECKING:
+    from vpplb.telemetry.failover_traces import FailoverTraces
+
 log = logging.getLogger(__name__)
 
 
@@ -54,6 +59,7 @@ class AgentOptions:
     `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted. `direct_token`
     is the file of the token that operators are shown, None where the direct road is off; they are
     found in the Lease `lease_name` of the election. `release` is this agent's, empty for none.
+    `traces` None: nothing is traced.
     """
 
     node: str
@@ -71,6 +77,7 @@ class AgentOptions:
     election_namespace: str = "kube-system"
     lease_name: str = "vpplb-operator"
     release: str = ""
+    traces: "FailoverTraces | None" = None
 
 
 class KubeParts:
@@ -102,7 +109,10 @@ class AgentParts:
         self.guard = NodeGuard(client, self.heartbeat.key)
         self.reporter = self._make_reporter(metrics, clock)
         self.syncer = VppSyncer(
-            self.vpp.lb, self.vips, listener=self.reporter, sync_interval=options.sync_interval
+            self._trace_vpp(),
+            self.vips,
+            listener=self.reporter,
+            sync_interval=options.sync_interval,
         )
         self.selector: FrontendSelector = self._make_selector()
         self.informer = ObjectInformer(
@@ -164,6 +174,12 @@ class AgentParts:
             on_read=lambda: self.selector.note_observed(self.vips.observed),
         )
 
+    def _trace_vpp(self) -> LoadBalancer:
+        traces, vips = self._options.traces, self.vips
+        if traces is None:
+            return self.vpp.lb
+        return traces.wrap_vpp(self.vpp.lb, lambda: vips.owned_state.owned)
+
     def _make_selector(self) -> FrontendSelector:
         return FrontendSelector(
             self.syncer,
@@ -190,6 +206,7 @@ class AgentParts:
             outcomes=self.outcomes,
             reporter=self.reporter,
             store=self.store,
+            on_trace=options.traces.put_parent if options.traces else None,
             lookup=OperatorLookup(
                 client=client,
                 lease=ObjectKey(options.election_namespace, options.lease_name),

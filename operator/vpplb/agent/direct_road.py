@@ -27,6 +27,7 @@ from vpplb.direct.client import (
 from vpplb.direct.messages import AgentHello, DecisionBatch, OperatorAddress, VipsRequest
 from vpplb.files.owned_state_store import OwnedStateStore
 from vpplb.model.backoff import backoff_seconds
+from vpplb.model.names import ObjectKey
 from vpplb.telemetry.scraped_metrics import OperatorFigures
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ MakeConnections = Callable[[OperatorListener, Callable[[], AgentHello]], Operato
 class DirectRoad:
     """Implements `direct.client.OperatorListener`, and takes what VPP has to the leader.
 
-    `namespaces` are those of the frontends that are this agent's to serve, none: all.
+    `namespaces` are those of the frontends that are this agent's to serve, none: all. `on_trace` is
+    told the `traceparent` of each decision that is sent, empty where it has none.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class DirectRoad:
         store: OwnedStateStore,
         lookup: OperatorLookup,
         answers: VipsAnswers,
+        on_trace: Callable[[ObjectKey, str], None] | None = None,
     ) -> None:
         self._namespaces = frozenset(namespaces)
         self._decisions, self._selector = decisions, selector
         self._outcomes, self._reporter = outcomes, reporter
         self._store, self._lookup, self._answers = store, lookup, answers
+        self._on_trace = on_trace
         self.connections = make_connections(self, self._make_hello)
         self.whole = asyncio.Event()
         """Set once a leader has sent its whole state."""
@@ -188,6 +192,8 @@ class DirectRoad:
         for entry in batch.entries:
             if not self._namespaces or entry.frontend.namespace in self._namespaces:
                 try:
+                    if self._on_trace is not None:
+                        self._on_trace(entry.frontend, entry.traceparent)
                     self._selector.put_entry(batch.term, entry)
                 except Exception:  # a bug, which must not cost us the others
                     log.exception("what is decided on %s could not be taken in", entry.frontend)

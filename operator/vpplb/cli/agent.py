@@ -39,6 +39,7 @@ from vpplb.cli.service_runner import run_service
 @options.namespaces
 @options.http_address
 @options.http_hosts
+@options.traces_flag("agent")
 @options.log_flags
 def agent_command(
     namespace: tuple[str, ...],

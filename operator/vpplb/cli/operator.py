@@ -27,6 +27,7 @@ from vpplb.cli.service_runner import run_service
 @options.direct_flags
 @options.http_address
 @options.http_hosts
+@options.traces_flag("operator")
 @options.log_flags
 def operator_command(
     namespace: tuple[str, ...], no_blind_guard: bool, lease_duration: timedelta, **given: Any

@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vpplb.cli.control_socket import CONTROL_SOCKET
+from vpplb.cli.terminal import CommandError
 from vpplb.model.check import parse_duration
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry.listen_address import parse_address
@@ -21,6 +23,7 @@ from vpplb.telemetry.logs import LogFormat, configure_logs
 if TYPE_CHECKING:
     from vpplb.model.vip import IPAddress
     from vpplb.plan.probe_reach import ProbeReach
+    from vpplb.telemetry.failover_traces import FailoverTraces
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +218,36 @@ def log_flags(function: F) -> Callable[..., Any]:
         return function(**rest)
 
     return _LOG_LEVEL(_LOG_FORMAT(with_logs))
+
+
+_TRACES = env_option(
+    "--traces",
+    is_flag=True,
+    help="Trace failovers by OpenTelemetry, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs"
+    " `pip install vpplb[otel]`.",
+)
+
+
+def traces_flag(program: str) -> Callable[[F], Callable[..., Any]]:
+    """Add the flag for traces, given as `traces`: open while the command runs, or None."""
+
+    def add_flag(function: F) -> Callable[..., Any]:
+        @wraps(function)
+        def with_traces(traces: bool, **rest: Any) -> Any:
+            with closing(_open_traces(program)) if traces else nullcontext() as opened:
+                return function(traces=opened, **rest)
+
+        return _TRACES(with_traces)
+
+    return add_flag
+
+
+def _open_traces(program: str) -> "FailoverTraces":
+    try:
+        from vpplb.telemetry.failover_traces import open_traces
+    except ImportError as error:
+        raise CommandError(f"--traces needs `pip install vpplb[otel]`: {error}") from error
+    return open_traces(program)
 
 
 vpp_api_socket = env_option(

@@ -36,6 +36,7 @@ from vpplb.cli.terminal import exit_on_findings
 @options.probe_flags
 @options.local_http_address
 @options.http_hosts
+@options.traces_flag("standalone")
 @options.log_flags
 @exit_on_findings(2)
 def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: Any) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
 from vpplb.controller.direct_service import DirectOptions, DirectService
@@ -38,6 +39,9 @@ from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.scraped_metrics import register_agents, register_direct
 from vpplb.telemetry.start_log import describe_source, log_start
 
+if TYPE_CHECKING:
+    from vpplb.telemetry.failover_traces import FailoverTraces
+
 log = logging.getLogger(__name__)
 
 
@@ -48,7 +52,7 @@ class OperatorOptions:
     All operators of a cluster share the lease `lease_name` in `election_namespace`, which lasts
     `lease_duration` seconds; `identity` names this one there, with a suffix of its process. The
     agents' leases are in `lease_namespace`. `release` is this operator's: nodes of others do not
-    count. `direct` None: no agent is served directly.
+    count. `direct` None: no agent is served directly. `traces` None: nothing is traced.
     """
 
     namespaces: Sequence[str] = ()
@@ -67,6 +71,7 @@ class OperatorOptions:
     identity: str
     release: str = ""
     direct: DirectOptions | None = None
+    traces: "FailoverTraces | None" = None
 
     @property
     def lease(self) -> ObjectKey:
@@ -115,7 +120,10 @@ class Operator:
             store=StoreHandler(reconciler, options.allowed, self._secrets.request_secrets),
             clock=clock,
             status_writes_per_second=options.status_writes_per_second,
+            traces=options.traces,
         )
+        on_verdict, traces = reconciler.on_verdict, options.traces
+        self._on_verdict = traces.follow_verdicts(on_verdict) if traces else on_verdict
         list_agents = self._core.nodes.list_agents
         register_agents(self._core.registry, list_agents)
         self._heartbeats = AgentHeartbeats(writing, options.lease_namespace, list_agents, clock)
@@ -250,7 +258,7 @@ class Operator:
         """Do all but electing, until cancelled."""
         core, reconciler = self._core, self._core.reconciler
         await self._prober.start(
-            reconciler.on_verdict,
+            self._on_verdict,
             core.decision_metrics.record_stats,
             reconciler.on_response_change,
             reconciler.on_reason,

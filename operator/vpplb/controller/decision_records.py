@@ -26,7 +26,7 @@ class DecisionRecord:
 
     `since` is the loop's time of it; None where it was taken over. `before` is another selector
     that the decision before had. `awaited` is a node that had not got it when that was looked at
-    last. `gone`: the frontend is deleted, and this was the last.
+    last. `gone`: the frontend is deleted, and this was the last. `traceparent` is of its trace.
     """
 
     key: ObjectKey
@@ -36,6 +36,7 @@ class DecisionRecord:
     before: NodeSelector | None = None
     awaited: str = ""
     gone: bool = False
+    traceparent: str = ""
     _dataplane: dict[str, object] | None = field(init=False)
     _rendered: bool = False
     _texts: dict[bool, str | None] = field(default_factory=dict)
@@ -73,12 +74,15 @@ class DecisionRecord:
                 dataplane=dataplane,
                 holding=holding and dataplane is not None,
                 gone=self.gone,
+                traceparent=self.traceparent,
             )
         )
 
 
 class DecisionRecords:
     """The records of all frontends; `observe` is told seconds from decisions until nodes had them.
+
+    `trace_of` gives the `traceparent` of what is decided on a frontend.
 
     A node that has something else than what was taken over from an earlier term was sent a decision
     that its leader had no time to write. So that is decided anew (`Reconciler.renew_order`): the
@@ -90,10 +94,12 @@ class DecisionRecords:
         objects: ObjectCache,
         reconciler: Reconciler,
         observe: Callable[[ReportRoad, float], None] = lambda road, seconds: None,
+        trace_of: Callable[[ObjectKey], str] = lambda key: "",
     ) -> None:
         self.begun = False
         """Whether there is something to go by: before, nothing is known of any frontend."""
         self._objects, self._reconciler, self._observe = objects, reconciler, observe
+        self._trace_of = trace_of
         self._records: dict[ObjectKey, DecisionRecord] = {}
         self._gone: dict[ObjectKey, DecisionRecord] = {}
 
@@ -147,7 +153,7 @@ class DecisionRecords:
         if old is not None and (old.view.order, old.uid) == (view.order, stored.uid):
             return None  # what nodes act on is the same
         since = now if view.order.term == self._reconciler.term else None
-        record = DecisionRecord(key, stored.uid, view, since)
+        record = DecisionRecord(key, stored.uid, view, since, traceparent=self._trace_of(key))
         if old is not None and old.selector != record.selector:
             record.before = old.selector
         self._records[key] = record

@@ -5,6 +5,7 @@ decided goes, as a value, to agents by the direct road, to statuses, Kubernetes 
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from vpplb.controller.decision_records import DecisionRecords
 from vpplb.controller.decision_reports import DecisionReports
@@ -15,6 +16,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.clock import Clock
+from vpplb.model.names import ObjectKey
 from vpplb.model.release_identity import UNNAMED, ReleaseIdentity
 from vpplb.plan.decisions import DecidedState
 from vpplb.reconcile.reconciler import Reconciler
@@ -23,6 +25,13 @@ from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.metrics import DecisionMetrics, MetricsRegistry, OperatorMetrics
 from vpplb.telemetry.state_view import DecidedStateView
+
+if TYPE_CHECKING:
+    from vpplb.telemetry.failover_traces import FailoverTraces
+
+
+def _trace_nothing(frontend: ObjectKey) -> str:
+    return ""
 
 
 class OperatorCore:
@@ -43,11 +52,12 @@ class OperatorCore:
         store: StoreHandler,
         clock: Clock,
         status_writes_per_second: float = 0.0,
+        traces: "FailoverTraces | None" = None,
     ) -> None:
-        self.reconciler, self._decided = reconciler, DecidedState()
+        self.reconciler, self._decided, self._traces = reconciler, DecidedState(), traces
         self.registry, self.stream = MetricsRegistry("operator"), EventStream()
         self.metrics = OperatorMetrics(self.registry)
-        records = DecisionRecords(cache, reconciler, self.metrics.observe_decision_to_vpp)
+        records = self._make_records(cache)
         self.nodes = NodeRegistry(records.note_programmed, release)
         renderer = StatusRenderer(cache, self._decided, self.nodes.report_frontend, clock.now)
         self.view = DecidedStateView(
@@ -67,11 +77,15 @@ class OperatorCore:
             clock=clock,
             per_second=status_writes_per_second,
         )
-        self.publisher = DirectPublisher(
-            identity, records, self.nodes, reconciler, clock, self.reports.statuses.report_nodes
-        )
+        heard = self.reports.statuses.report_nodes
+        self.publisher = DirectPublisher(identity, records, self.nodes, reconciler, clock, heard)
         # What is known of nodes is taken in first: the others read it.
         cache.add_handlers(self.reports.statuses, self.publisher, self.reports.events, store)
+
+    def _make_records(self, cache: ObjectCache) -> DecisionRecords:
+        observe, traces = self.metrics.observe_decision_to_vpp, self._traces
+        trace_of = traces.get_parent if traces is not None else _trace_nothing
+        return DecisionRecords(cache, self.reconciler, observe, trace_of)
 
     def on_role(self, role: LeaderRole) -> None:
         """Take the part that this operator has in the election from now on."""
@@ -84,6 +98,7 @@ class OperatorCore:
             group.create_task(
                 self.reconciler.run(
                     self._decided.apply_decisions,  # first: the others read it
+                    *([self._traces.trace_decisions] if self._traces is not None else []),
                     self.publisher.publish_decisions,  # then whoever acts on it
                     self.reports.statuses.write_statuses,
                     self.reports.queue.put_decisions,

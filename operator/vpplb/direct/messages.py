@@ -30,6 +30,8 @@ MOST_BYTES = 4 * 1024 * 1024
 """Longest message that is read."""
 MOST_TOKEN_CHARS = 8 * 1024
 """Longest token; the kubelet's have one or two thousand characters."""
+MOST_TRACEPARENT_CHARS = 55
+"""Length of a `traceparent` of the version that is sent."""
 MOST_OPERATORS = 16
 """Operators of a release that are known at a time."""
 
@@ -71,7 +73,7 @@ class DecisionEntry:
 
     `dataplane` is what `Frontend.status.dataplane` says, as JSON; None where the VIP must not exist
     (`gone`: the frontend itself does not). `holding` is `status.nodes.holding`. `uid` is the
-    frontend's.
+    frontend's. `traceparent` (W3C) is that of its trace, empty where it has none.
     """
 
     frontend: ObjectKey
@@ -80,6 +82,7 @@ class DecisionEntry:
     dataplane: Mapping[str, object] | None = None
     holding: bool = False
     gone: bool = False
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +168,8 @@ def dump_entry(entry: DecisionEntry) -> str:
         content["holding"] = True
     if entry.gone:
         content["gone"] = True
+    if entry.traceparent:
+        content["traceparent"] = entry.traceparent
     return json.dumps(content, separators=(",", ":"))
 
 
@@ -273,6 +278,7 @@ def _load_entry(content: Mapping[str, object]) -> DecisionEntry:
         dataplane=dataplane,
         holding=content.get("holding") is True,
         gone=content.get("gone") is True,
+        traceparent=str(content.get("traceparent", ""))[:MOST_TRACEPARENT_CHARS],
     )
 
 

@@ -88,6 +88,7 @@ class ScheduledCheck:
             self._unmoving = result  # when it comes again, as most do, it changes nothing again
         else:
             self._set_counter(counter)
+        took = 0.0 if self._started is None else now - self._started
         self.discard_probe(now)
         up = counter.is_healthy
         if up is not passed:  # a failure confirms no verdict that is held
@@ -103,6 +104,7 @@ class ScheduledCheck:
             code=result.code,
             detail=result.detail,
             at=self._clock.now(),
+            took=took,
         )
 
     def _tell_reason(self, result: ProbeResult, now: float) -> VerdictReason | None:

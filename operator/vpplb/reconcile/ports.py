@@ -44,6 +44,7 @@ class CheckVerdict:
     """A check of `generation` has changed its mind (or made it up): `up` is the new verdict.
 
     `nobody_heard`: it is down by silence, and nobody else has answered the prober since that began.
+    `took` are the seconds of the probe that decided, which ended `at` that moment.
     """
 
     backend: ObjectKey
@@ -53,6 +54,7 @@ class CheckVerdict:
     detail: str
     at: datetime
     nobody_heard: bool = False
+    took: float = field(default=0.0, compare=False)
 
 
 class ResponseChange(NamedTuple):

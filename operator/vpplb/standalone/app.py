@@ -144,9 +144,11 @@ class StandaloneApp:
     async def _run_parts(self, stop: asyncio.Event) -> None:
         self._folder.start(self._decided.state_file)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._folder.reload.set)
-        reconciler = self.reconciler
+        reconciler, traces = self.reconciler, self._options.traces
+        tracing = [traces.trace_decisions] if traces is not None else []
+        on_verdict = reconciler.on_verdict
         await self._prober.start(
-            reconciler.on_verdict,
+            traces.follow_verdicts(on_verdict) if traces is not None else on_verdict,
             self._decided.metrics.record_stats,
             reconciler.on_response_change,
             reconciler.on_reason,
@@ -160,7 +162,7 @@ class StandaloneApp:
         tasks = [
             asyncio.create_task(work)
             for work in (
-                reconciler.run(self._decisions.handle_decisions),
+                reconciler.run(*tracing, self._decisions.handle_decisions),
                 self._vpp.run_syncer(),
                 self._folder.run(),
                 self._decided.statuses.run(),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vpplb.files.manifests import LoadedManifests
 from vpplb.files.owned_state_store import OwnedStateStore, VppIdentity
@@ -31,12 +32,16 @@ from vpplb.telemetry.state_view import DecidedStateView
 from vpplb.telemetry.vips_page import VipsPage
 from vpplb.vpp.access import VppAccess
 
+if TYPE_CHECKING:
+    from vpplb.telemetry.failover_traces import FailoverTraces
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandaloneOptions:
     """What the command line says. `sync_interval` is in seconds.
 
-    `vpp_stats_socket` None: packets are not counted. `control_socket` None: there is none.
+    `vpp_stats_socket` None: packets are not counted. `control_socket` None: there is none. `traces`
+    None: nothing is traced.
     """
 
     folder: Path
@@ -54,6 +59,7 @@ class StandaloneOptions:
     sync_interval: float = 30.0
     own_all: bool = False
     conf: DesiredSettings = field(default_factory=DesiredSettings)
+    traces: "FailoverTraces | None" = None
 
 
 class DecisionParts:
@@ -123,10 +129,13 @@ class VppParts:
         )
         refresh = partial(decisions.statuses.refresh_status, ObjectKind.FRONTEND)
         self.reports = LocalVpp(decisions.programmed, refresh, self.store, metrics)
+        vpp: LoadBalancer = lb or access.lb
+        read = partial(_read_vpp, vpp, indexes)
+        if options.traces is not None:
+            vpp = options.traces.wrap_vpp(vpp, lambda: vips.owned_state.owned)
         self.syncer = VppSyncer(
-            lb or access.lb, vips, listener=self.reports, sync_interval=options.sync_interval
+            vpp, vips, listener=self.reports, sync_interval=options.sync_interval
         )
-        read = partial(_read_vpp, lb or access.lb, indexes)
         self.page = VipsPage(NODE, read, access.counters, vips, clock)
         self._conf = options.conf
         self.syncer.set_settings(options.conf)

@@ -287,3 +287,13 @@ def test_a_fault_of_ours_is_not_hidden() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_service(main)
+
+
+@pytest.mark.parametrize("command", [("operator",), ("agent", "--node", "n1")])
+def test_traces_without_what_they_need_say_what_to_install(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vpplb.telemetry.failover_traces", None)
+    result = call(*command, "--traces")
+    assert result.exit_code == 1
+    assert "Error: --traces needs `pip install vpplb[otel]`" in result.stderr
