@@ -160,7 +160,10 @@ def node_dataplane(
     """Return a node's Dataplane, connected and synced."""
     shown = {one["type"]: one for one in [condition("Connected"), condition("Synced"), *conditions]}
     return {
-        "metadata": {"name": name, "generation": 1, "labels": dict(labels or {})},
+        "metadata": {
+            **{"name": name, "generation": 1, "resourceVersion": "1"},
+            "labels": dict(labels or {}),
+        },
         "spec": dict(spec or {}),
         "status": {
             "vpp": {"version": "26.10", "pid": 7, "connected": True, "since": at(0)},

@@ -30,7 +30,7 @@ def make_whole_registry() -> MetricsRegistry:
     figures = DirectFigures(agents=1, behind=0, sent=1, heard=1, refused={}, age=1)
     register_direct(registry, lambda: figures)
     register_unprogrammed(registry, int)
-    register_knowledge(registry, lambda: KnowledgeFigures(1.0, 1.0, 1.0))
+    register_knowledge(registry, lambda: KnowledgeFigures(1.0, 1.0, 1.0, True))
     registry.register(HttpReaders())
     health = ProcessHealth(
         watch_ages=dict,

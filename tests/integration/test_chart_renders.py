@@ -319,7 +319,8 @@ def _aggregated(helm: Path, role: str) -> dict[str, set[str]]:
         label = f"rbac.authorization.k8s.io/aggregate-to-{role}"
         if one["metadata"]["labels"].get(label) == "true":
             for rule in one["rules"]:
-                assert rule["apiGroups"] == ["vpplb.dev"]
+                lease = rule.get("resourceNames") == ["vpplb-operator"]  # who leads, and no other
+                assert rule["apiGroups"] == ["coordination.k8s.io" if lease else "vpplb.dev"]
                 for resource in rule["resources"]:
                     verbs.setdefault(resource, set()).update(rule["verbs"])
     return verbs
@@ -336,7 +337,8 @@ USERS = ("frontends", "backends", "healthchecks")
 def test_who_may_view_or_edit_a_namespace_may_do_that_with_what_is_served_from_it(
     helm: Path, role: str, verbs: set[str]
 ) -> None:
-    assert _aggregated(helm, role) == {**dict.fromkeys(USERS, verbs), "dataplanes": READ}
+    seen = dict.fromkeys(("dataplanes", "leases"), READ)
+    assert _aggregated(helm, role) == {**dict.fromkeys(USERS, verbs), **seen}
 
 
 # --- what is told -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.agent.node_guard import NodeGuard
 from vpplb.agent.node_registration import NodeRegistration, agent_identity, outranks_holder
 from vpplb.agent.operator_lookup import OperatorLookup
+from vpplb.agent.operator_observer import OperatorObserver
 from vpplb.agent.release_handover import ReleaseHandover
 from vpplb.agent.vips_answers import VipsAnswers
 from vpplb.direct.client import OperatorConnections
@@ -128,6 +129,7 @@ class AgentParts:
             options.node, self.vpp.lb.read_with_indexes, self.vpp.counters, self.vips, clock
         )
         self.road = self._make_road(client)
+        self.observer = self._make_observer(client)
         self.registry = registry
         self._register_metrics()
 
@@ -157,6 +159,7 @@ class AgentParts:
             decision_taken=self.decisions.taken_at,
             token_issued=life.issued if life else None,
             token_expiry=life.expiry if life else None,
+            operator_heard=self.observer.is_heard,
         )
 
     def _make_reporter(self, metrics: AgentMetrics, clock: Clock) -> DataplaneReporter:
@@ -213,6 +216,17 @@ class AgentParts:
                 release=ReleaseIdentity(options.lease_namespace, options.release),
             ),
             answers=VipsAnswers(self.page.read_page),
+        )
+
+    def _make_observer(self, client: KubeClient) -> OperatorObserver:
+        options, road = self._options, self.road
+        return OperatorObserver(
+            client=client,
+            lease=ObjectKey(options.election_namespace, options.lease_name),
+            namespaces=options.namespaces,
+            has_road=road is not None,
+            is_led=lambda: road is not None and road.is_led,
+            tell=self.reporter.set_operator_heard,
         )
 
 

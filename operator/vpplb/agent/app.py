@@ -174,6 +174,7 @@ class Agent:
         parts.selector.set_dataplane(dataplane)
         group.create_task(parts.node.run(parts.selector.set_labels))
         group.create_task(parts.guard.run())
+        group.create_task(parts.observer.run())
         await parts.informer.list_all()
         self._listed.set()
         await parts.informer.run()

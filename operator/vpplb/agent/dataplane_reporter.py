@@ -18,6 +18,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.vip import StrangeVip, VipId, VipSettings
 from vpplb.plan.ops import VppChange
 from vpplb.plan.render import settings_text
+from vpplb.resources import condition_reasons
 from vpplb.resources.conditions import StatusCondition, load_conditions, set_condition
 from vpplb.resources.dataplane import (
     MOST_ERRORS,
@@ -33,7 +34,12 @@ from vpplb.resources.dataplane_conditions import (
     list_errors,
     synced_condition,
 )
-from vpplb.resources.event_reasons import VIP_RECREATED
+from vpplb.resources.event_reasons import (
+    NOBODY_LEADS,
+    OPERATOR_HEARD,
+    VIP_RECREATED,
+    EventNote,
+)
 from vpplb.resources.statuses import accepted_condition
 from vpplb.resources.stored import read_dataplane, read_status
 from vpplb.resources.stored_objects import StoredObject
@@ -102,6 +108,7 @@ class DataplaneReporter(SyncLog):
         self._last_change: datetime | None = None
         self._conditions: tuple[StatusCondition, ...] = ()
         self._accepted = accepted_condition(())
+        self._operator_heard: StatusCondition | None = None
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
         self._news = RunDebounce(self._submit_status, SPACING)
@@ -188,6 +195,35 @@ class DataplaneReporter(SyncLog):
             self._direct = last if again else DataplaneDirect(operator=operator, since=now)
             # All agents hear of a new leader at once, and need not all write at once.
             loop.call_later(random.uniform(0, HEARD_SPACING), self._submit_soon)
+
+    def set_operator_heard(self, heard: StatusCondition) -> None:
+        """Take note whether an operator is at work, and tell people where that has changed."""
+        before, self._operator_heard = self._operator_heard, heard
+        if before is not None and (before.status, before.reason) == (heard.status, heard.reason):
+            return
+        self._submit_soon()
+        nobody = condition_reasons.NOBODY_LEADS.reason
+        if heard.reason == nobody:
+            log.warning("%s", heard.message)
+            self._announce(NOBODY_LEADS.note(heard.message))
+        elif before is not None and before.reason == nobody:
+            log.info("an operator is at work again: %s", heard.message)
+            self._announce(OPERATOR_HEARD.note(heard.message))
+
+    def _announce(self, note: EventNote) -> None:
+        """Send an event about this node's Dataplane."""
+        if self._uid:
+            self._recorder.emit_event(
+                ObjectEvent(
+                    kind=ObjectKind.DATAPLANE,
+                    key=self._key,
+                    uid=self._uid,
+                    type=note.type,
+                    reason=note.reason,
+                    note=note.text,
+                    at=self._clock.now(),
+                )
+            )
 
     def on_beat(self) -> None:
         """Take note that the agent's lease was renewed, or was not."""
@@ -303,6 +339,7 @@ class DataplaneReporter(SyncLog):
         for condition in (
             connected_condition(self._vpp, self._reason, self._shown_lapsed),
             synced_condition(self._vpp, self._reason, len(carried), total, errors),
+            *([self._operator_heard] if self._operator_heard else []),
             self._accepted,
         ):
             seen = condition.model_copy(update={"observed_generation": self._generation})

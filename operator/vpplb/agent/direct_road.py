@@ -86,6 +86,11 @@ class DirectRoad:
         if self.connections.connections:
             await self.whole.wait()
 
+    @property
+    def is_led(self) -> bool:
+        """Whether a leader is connected."""
+        return self._leader is not None
+
     def explain_road(self) -> str:
         """Say by which road decisions come, and why not by the direct one."""
         if self._leader is not None:

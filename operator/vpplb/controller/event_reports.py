@@ -20,7 +20,8 @@ from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
-from vpplb.resources.event_reasons import EventNote
+from vpplb.resources.dataplane_conditions import is_declared_gone
+from vpplb.resources.event_reasons import AGENT_FOUND, AGENT_LOST, EventNote
 from vpplb.resources.stored_objects import StoredObject
 
 LASTING = 3.0
@@ -92,6 +93,8 @@ class EventReports:
         remade = old is not None and old.uid != new.uid
         if remade:
             self.on_delete(kind, new.key)
+        if kind == ObjectKind.DATAPLANE:
+            self._announce_agent(old, new)
         if self._decided.begun and old is not None and not remade:
             return
         if kind == ObjectKind.FRONTEND:
@@ -135,6 +138,14 @@ class EventReports:
         self._emit_notes(ObjectKind.FRONTEND, key, note_frontend_changes(before, after))
         unresolved = view.config.resolved.unresolved if isinstance(view, FrontendView) else ()
         self._broken.update_note(ObjectKind.FRONTEND, key, note_broken_references(unresolved))
+
+    def _announce_agent(self, old: StoredObject | None, new: StoredObject) -> None:
+        """Tell that a node's agent is lost, or there again, as its Dataplane has come to say."""
+        before, after = is_declared_gone(old.status if old else {}), is_declared_gone(new.status)
+        if self._decided.begun and old is not None and before is not after:
+            note = AGENT_LOST if after else AGENT_FOUND
+            said = "its lease has run out" if after else "it renews its lease again"
+            self._emit_note(ObjectKind.DATAPLANE, new.key, note.note(said))
 
     def _emit_notes(self, kind: ObjectKind, key: ObjectKey, notes: Iterable[EventNote]) -> None:
         for note in notes:

@@ -283,12 +283,36 @@ SYNC_FAILED = _reason("Synced", "False", "Failed", _DATAPLANE, "VPP refused some
 SYNC_UNKNOWN = _reason(
     "Synced", "Unknown", "VppUnreachable", _DATAPLANE, "the agent does not speak to its VPP"
 )
+HEARD_DIRECTLY = _reason(
+    "OperatorHeard", "True", "Direct", _DATAPLANE, "the leader is connected by the direct road"
+)
+HEARD_BY_LEASE = _reason(
+    "OperatorHeard",
+    "True",
+    "LeaseRenewed",
+    _DATAPLANE,
+    "an operator leads, and the direct road is turned off",
+)
 HEARD_BY_STATUS = _reason(
     "OperatorHeard",
     "False",
     "DirectRoadLost",
     _DATAPLANE,
     "an operator leads, and is not heard directly for 15 s: failovers wait for the API server",
+)
+NOBODY_LEADS = _reason(
+    "OperatorHeard",
+    "False",
+    "NobodyLeads",
+    _DATAPLANE,
+    "no operator is heard, and none renews its lease; since when nobody has probed, in the message",
+)
+LEADER_UNKNOWN = _reason(
+    "OperatorHeard",
+    "Unknown",
+    "Unknown",
+    _DATAPLANE,
+    "no operator is heard, and the lease cannot be read, or has not been watched for long enough",
 )
 
 CONDITION_REASONS = (
@@ -331,6 +355,10 @@ CONDITION_REASONS = (
     SYNCING,
     SYNC_FAILED,
     SYNC_UNKNOWN,
+    HEARD_DIRECTLY,
+    HEARD_BY_LEASE,
     HEARD_BY_STATUS,
+    NOBODY_LEADS,
+    LEADER_UNKNOWN,
 )
 """In the order in which they are explained, a condition's together."""

@@ -138,7 +138,7 @@ class DataplaneStatus(StatusModel):
     last_change: Timestamp | None = None
     """When something was programmed last."""
     conditions: Conditions = ()
-    """Connected, Synced and Accepted."""
+    """Connected, Synced, OperatorHeard and Accepted."""
     observed_generation: Count | None = None
     """The generation of the spec that this status is about."""
 
@@ -155,6 +155,7 @@ DATAPLANE = KindDefinition(
         condition_column("Connected"),
         PrintColumn("Frontends", ".status.frontends.summary"),
         condition_column("Synced"),
+        PrintColumn("Operator", '.status.conditions[?(@.type=="OperatorHeard")].status'),
         PrintColumn("Changed", ".status.lastChange", "date", wide=True),
         PrintColumn("Release", r".metadata.annotations.vpplb\.dev/release", wide=True),
         PrintColumn("Reason", '.status.conditions[?(@.type=="Connected")].reason', wide=True),

@@ -38,6 +38,10 @@ def _frontend(event_type: EventType, reason: str, when: str) -> EventReason:
     return EventReason(kind=ObjectKind.FRONTEND, type=event_type, reason=reason, when=when)
 
 
+def _dataplane(event_type: EventType, reason: str, when: str) -> EventReason:
+    return EventReason(kind=ObjectKind.DATAPLANE, type=event_type, reason=reason, when=when)
+
+
 BACKEND_UP = _backend("Normal", "BackendUp", "a verdict: it is up")
 BACKEND_DOWN = _backend("Warning", "BackendDown", "a verdict: it is down")
 BACKEND_PAUSED = _backend("Normal", "BackendPaused", "a person paused it")
@@ -56,6 +60,12 @@ PROBER_SUSPECT = _frontend(
 VIP_RECREATED = _frontend(
     "Warning", "VipRecreated", "a node's VIP was made anew, which lost its flows"
 )
+AGENT_LOST = _dataplane("Warning", "AgentLost", "the lease of its agent has run out")
+AGENT_FOUND = _dataplane("Normal", "AgentFound", "its agent is there again")
+NOBODY_LEADS = _dataplane(
+    "Warning", "NobodyLeads", "its agent hears no operator, and none renews its lease"
+)
+OPERATOR_HEARD = _dataplane("Normal", "OperatorHeard", "an operator is at work again")
 BROKEN_REFERENCES = (
     _backend("Warning", "HealthCheckNotFound", "it has named no HealthCheck that exists for 3 s"),
     _backend("Warning", "ProbeDenied", "probes may not go to its address, for 3 s"),
@@ -79,5 +89,9 @@ EVENT_REASONS = (
     NOT_ACCEPTED,
     PROBER_SUSPECT,
     VIP_RECREATED,
+    AGENT_LOST,
+    AGENT_FOUND,
+    NOBODY_LEADS,
+    OPERATOR_HEARD,
 )
 """In the order in which they are explained."""

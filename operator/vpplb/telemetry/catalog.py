@@ -293,6 +293,11 @@ STRANGE_VIPS = GaugeSpec(
     "vpplb_strange_vips",
     "VIPs found in VPP that no frontend can have, or that cannot be read back: left alone.",
 )
+OPERATOR_HEARD = GaugeSpec(
+    "vpplb_operator_heard",
+    "1 while an operator is at work, heard directly or by the lease that it renews; 0 while nobody"
+    " probes, or the direct road is lost.",
+)
 DIRECT_LED = GaugeSpec(
     "vpplb_direct_led",
     "1 while decisions come directly from a leader, 0 while they come by the API server alone.",
@@ -399,6 +404,7 @@ VPP_METRICS = (
     VIP_PACKETS,
 )
 AGENT_METRICS = (
+    OPERATOR_HEARD,
     LAST_DECISION_TAKEN,
     TOKEN_ISSUED,
     TOKEN_EXPIRY,

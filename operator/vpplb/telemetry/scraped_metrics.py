@@ -142,12 +142,14 @@ def register_unprogrammed(registry: MetricsRegistry, count: Callable[[], int]) -
 class KnowledgeFigures(NamedTuple):
     """How new it is what an agent knows, in Unix seconds: None where there is nothing.
 
-    When it last heard a decision that was news, and from when until when its token holds.
+    When it last heard a decision that was news, and from when until when its token holds;
+    `operator_heard` says whether an operator is at work.
     """
 
     decision_taken: float | None
     token_issued: float | None
     token_expiry: float | None
+    operator_heard: bool | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -159,6 +161,7 @@ class _KnowledgeCollector(Collector):
         yield make_gauge(catalog.LAST_DECISION_TAKEN, now.decision_taken)
         yield make_gauge(catalog.TOKEN_ISSUED, now.token_issued)
         yield make_gauge(catalog.TOKEN_EXPIRY, now.token_expiry)
+        yield make_gauge(catalog.OPERATOR_HEARD, now.operator_heard)
 
 
 def register_knowledge(registry: MetricsRegistry, figures: Callable[[], KnowledgeFigures]) -> None:

@@ -14,6 +14,7 @@ from vpplb.kube.api_types import ApiUnreachable
 from vpplb.model.names import ObjectKind
 from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddVip, DelVip, Op, SetConf
+from vpplb.resources.condition_reasons import HEARD_DIRECTLY, NOBODY_LEADS
 from vpplb.resources.raw_fields import parse_time
 
 pytestmark = pytest.mark.looptime
@@ -460,3 +461,20 @@ async def test_an_agent_whose_lease_has_lapsed_says_so_itself_until_it_is_renewe
         agent.reporter.on_beat()
         await agent.settle()
         assert agent.condition("Connected")[0] == "True"
+
+
+async def test_an_operator_that_is_lost_is_told_once_and_so_is_the_next() -> None:
+    nobody = NOBODY_LEADS.make_condition("nobody has probed since")
+    async with carrying(WEB) as agent:
+        agent.reporter.set_operator_heard(HEARD_DIRECTLY.make_condition("it leads"))
+        await agent.settle()
+        assert agent.condition("OperatorHeard") == ("True", "Direct", "it leads")
+        assert agent.recorder.events == []
+        for _ in range(2):
+            agent.reporter.set_operator_heard(nobody)
+        agent.reporter.set_operator_heard(HEARD_DIRECTLY.make_condition("it leads"))
+        told = [(one.kind, one.key.name, one.type, one.reason) for one in agent.recorder.events]
+        assert told == [
+            ("Dataplane", "n1", "Warning", "NobodyLeads"),
+            ("Dataplane", "n1", "Normal", "OperatorHeard"),
+        ]

@@ -290,6 +290,20 @@ async def test_a_node_that_has_programmed_the_newest_makes_it_so(operator: Local
     assert operator.condition(ObjectKind.FRONTEND, "web", "Programmed") == ("False", "NoNodes")
 
 
+async def test_an_agent_that_is_lost_or_found_is_an_event_of_its_node(
+    operator: LocalOperator,
+) -> None:
+    await serving(operator)
+    operator.carry("web")
+    await operator.settle()
+    assert operator.events() == []
+    gone = {"type": "Connected", "status": "Unknown", "reason": "AgentGone"}
+    operator.apply(manifest("Dataplane", "n1", {}) | {"status": {"conditions": [gone]}})
+    operator.carry("web")
+    await operator.settle()
+    assert [reason for _, reason, _ in operator.events()] == ["AgentLost", "AgentFound"]
+
+
 async def test_a_status_is_of_the_generation_that_was_decided_on(operator: LocalOperator) -> None:
     """A version that is seen but not yet decided on must not be said to be in force."""
     await serving(operator)

@@ -96,7 +96,7 @@ def test_the_files_are_as_generated(folder: str) -> None:
             "Dataplane",
             "vdp",
             "Cluster",
-            ["Version", "Connected", "Frontends", "Synced", "Age"],
+            ["Version", "Connected", "Frontends", "Synced", "Operator", "Age"],
             ["Changed", "Release", "Reason"],
         ),
     ],

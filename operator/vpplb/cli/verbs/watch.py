@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import click
@@ -13,7 +13,7 @@ from vpplb.cli.terminal import print_coloured, print_line
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.flags import usual_flags
 from vpplb.cli.verbs.output import to_json
-from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error
+from vpplb.cli.verbs.session import UsualFlags, VerbSession, describe_error, read_if_allowed
 from vpplb.cli.verbs.shown_status import (
     ShownTransition,
     find_shown,
@@ -83,11 +83,19 @@ def watch_command(flags: UsualFlags, history: bool, output: str) -> None:
 async def _follow_all(session: VerbSession, follower: "ChangeFollower") -> None:
     await asyncio.gather(
         follow_silence(session, follower.on_silence),
+        _follow_nodes(session, follower),
         *(
             _follow_kind(session, kind, follower)
             for kind in (ObjectKind.BACKEND, ObjectKind.FRONTEND)
         ),
     )
+
+
+async def _follow_nodes(session: VerbSession, follower: "ChangeFollower") -> None:
+    """Follow the nodes, which are all namespaces', where whoever watches may see them."""
+    everywhere = replace(session, namespace="", labels="")
+    following = _follow_kind(everywhere, ObjectKind.DATAPLANE, follower)
+    await read_if_allowed(following, None, "nodes are")
 
 
 async def _follow_kind(session: VerbSession, kind: ObjectKind, follower: "ChangeFollower") -> None:
@@ -146,21 +154,27 @@ class ChangeFollower:
     history: bool = False
     begun: set[ObjectKind] = field(default_factory=set)
     _latest: dict[ObjectKey, datetime | None] = field(default_factory=dict)
+    _nodes: dict[ObjectKey, tuple[str, ...]] = field(default_factory=dict)
     _frontends: dict[ObjectKey, tuple[str, str, str]] = field(default_factory=dict)
 
     def on_upsert(self, kind: ObjectKind, raw: JsonObject) -> None:
-        for one in (
-            self._backend_changes(raw)
-            if kind == ObjectKind.BACKEND
-            else self._frontend_changes(raw)
-        ):
+        changes = {
+            ObjectKind.BACKEND: self._backend_changes,
+            ObjectKind.FRONTEND: self._frontend_changes,
+            ObjectKind.DATAPLANE: self._node_changes,
+        }
+        for one in changes[kind](raw):
             self.tell(one)
 
     def on_delete(self, kind: ObjectKind, raw: JsonObject) -> None:
         key = key_of(raw)
-        self._latest.pop(key, None) if kind == ObjectKind.BACKEND else self._frontends.pop(
-            key, None
-        )
+        match kind:
+            case ObjectKind.BACKEND:
+                self._latest.pop(key, None)
+            case ObjectKind.FRONTEND:
+                self._frontends.pop(key, None)
+            case _:
+                self._nodes.pop(key, None)
         self.tell(
             WatchedChange(at=SystemClock().now(), kind=kind, object=str(key), what="deleted",
                       before="", after="")
@@ -192,6 +206,22 @@ class ChangeFollower:
         for one in reversed(transitions) if known or self.history else ():
             if latest is None or one.at > latest:
                 yield _transition_change(key, one)
+
+    def _node_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
+        """Tell of an agent that is lost or found, and of a VPP likewise."""
+        key, connected = key_of(raw), find_shown(read_conditions(raw), "Connected")
+        now = (connected.status, connected.reason, connected.message) if connected else ("",) * 3
+        before, self._nodes[key] = self._nodes.get(key, now[:2]), now[:2]
+        if before != now[:2]:
+            yield WatchedChange(
+                at=SystemClock().now(),
+                kind=ObjectKind.DATAPLANE,
+                object=key.name,
+                what="node",
+                before=before[1],
+                after=now[1],
+                detail=now[2],
+            )
 
     def _frontend_changes(self, raw: JsonObject) -> Iterator[WatchedChange]:
         key, status = key_of(raw), raw.get("status") or {}

@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from data.cluster_objects import TWO, InPool, at, decided_backend, decided_frontend
+from data.cluster_objects import (
+    TWO,
+    InPool,
+    at,
+    condition,
+    decided_backend,
+    decided_frontend,
+    node_dataplane,
+)
 from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
 from vpplb.cli.verbs.watch import ChangeFollower, WatchedChange
-from vpplb.kube.api_types import ApiError, ApiUnreachable, Gone, JsonObject
+from vpplb.kube.api_types import ApiError, ApiUnreachable, Gone, JsonObject, KubeError
 from vpplb.kube.user_api.user_client import WatchEvent
 from vpplb.model.names import ObjectKind
 
@@ -119,3 +127,48 @@ def test_what_is_made_while_it_watches_is_told_from_its_beginning() -> None:
         ("default/new", "unknown", "up"),
         ("default/web", "unknown", "up"),
     ]
+
+
+def test_what_is_wrong_with_a_frontend_is_told_as_it_comes_and_goes() -> None:
+    wrong = condition("Degraded", "True", "FailedOver", "pool spare serves in place of main")
+    degraded = decided_frontend(conditions=[wrong], status={"problem": "FailedOver"})
+    console = FakeUserClient((ObjectKind.FRONTEND, decided_frontend()))
+    changed: list[WatchEvent | KubeError] = [
+        WatchEvent("MODIFIED", one) for one in (degraded, decided_frontend())
+    ]
+    console.changes = {ObjectKind.FRONTEND: changed}
+    assert watch(console) == [
+        "frontend  default/web  problem none → FailedOver  pool spare serves in place of main",
+        "frontend  default/web  problem FailedOver → none",
+    ]
+
+
+def test_an_agent_that_is_lost_is_told_and_who_may_not_see_nodes_watches_on() -> None:
+    gone = condition("Connected", "Unknown", "AgentGone", "the agent's lease has run out")
+    lost = node_dataplane("n1", conditions=[gone])
+    console = FakeUserClient((ObjectKind.DATAPLANE, node_dataplane("n1")))
+    console.changes = {ObjectKind.DATAPLANE: [WatchEvent("MODIFIED", lost)]}
+    [line] = watch(console)
+    assert line.startswith("dataplane  n1  node ")
+    assert line.endswith("→ AgentGone  the agent's lease has run out")
+    console.forbidden = {(ObjectKind.DATAPLANE, "")}
+    console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
+    result = call(console, "watch", "--history")
+    assert "note: nodes are not known" in result.stderr
+    assert result.exit_code == 130
+
+
+def test_a_lease_that_is_not_renewed_is_told_to_whoever_watches() -> None:
+    spec = {
+        "holderIdentity": "op_1",
+        "leaseDurationSeconds": 15,
+        "renewTime": "2026-01-01T12:00:00Z",
+    }
+    metadata = {"name": "vpplb-operator", "namespace": "kube-system"}
+    console = FakeUserClient(
+        (ObjectKind.LEASE, {"metadata": metadata, "spec": spec}),
+        (ObjectKind.BACKEND, backend(UP)),
+    )
+    console.changes = {ObjectKind.BACKEND: [WatchEvent("MODIFIED", backend(DOWN, UP))]}
+    said = "nobody has probed since: op_1 does not renew its lease"
+    assert any("probed → stale" in line and said in line for line in watch(console))
