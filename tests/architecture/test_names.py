@@ -91,3 +91,20 @@ def test_words_that_are_gone_from_names_stay_away() -> None:
         if any(map(GONE.fullmatch, words)) or GONE_AS_NAMES.fullmatch("_".join(words)):
             found.add(f"{module}: {name}")
     assert found == set()
+
+
+def test_a_docstring_says_more_than_three_words_and_more_than_its_name() -> None:
+    found = {
+        f"{module}: {node.name}: {said}"
+        for module, node in _definitions()
+        if (said := ast.get_docstring(node)) is not None and _is_filler(said, node.name)
+    }
+    assert found == set()
+
+
+def _is_filler(said: str, name: str) -> bool:
+    """Whether a docstring adds nothing; `Read `1` or `1-2`.` gives a form, which no name does."""
+    words = {word.lower().rstrip("s") for word in re.findall("[A-Za-z]+", said)}
+    of_name = {word.lower().rstrip("s") for word in _split_words(name)}
+    articles = {"a", "an", "the", "of", "and", "to", "it", "in", "for"}
+    return "`" not in said and (len(said.split()) <= 3 or words - articles <= of_name)

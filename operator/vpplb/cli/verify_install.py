@@ -36,7 +36,6 @@ class InstallTrial:
 
     @property
     def key(self) -> ObjectKey:
-        """Name both objects."""
         return ObjectKey(self.namespace, NAME)
 
     def make_objects(self) -> Mapping[ObjectKind, Mapping[str, object]]:

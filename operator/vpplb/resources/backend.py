@@ -32,7 +32,7 @@ class HealthCheckRef(SpecModel):
 
 
 class BackendSpec(SpecModel):
-    """A server."""
+    """A server that frontends may send traffic to, and how it is checked."""
 
     address: ServerAddress
     """IPv4 or IPv6 address of the server."""

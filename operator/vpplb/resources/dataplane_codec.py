@@ -21,7 +21,7 @@ from vpplb.resources.messages import list_findings, spell_path
 
 
 class DataplaneServer(StatusModel):
-    """An application server."""
+    """An application server of the VIP, as VPP is to have it."""
 
     address: StoredAddress
     """Its address."""

@@ -48,7 +48,7 @@ MOST_POOLS = 16
 
 
 class PoolBackend(SpecModel):
-    """A backend in a pool."""
+    """A backend in a pool, with its weight there."""
 
     name: ObjectName
     """Name of a Backend of the namespace."""

@@ -40,7 +40,7 @@ class ControlSocket:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Listen (SocketInUse, OSError)."""
+        """Begin to take commands; SocketInUse or OSError when the socket cannot be made."""
         clear_socket_path(self._path)
         self._server = await asyncio.start_unix_server(self._serve_client, self._path)
         self._path.chmod(self._mode)

@@ -57,7 +57,7 @@ class CounterSpec(MetricSpec):
 
 
 class GaugeSpec(MetricSpec):
-    """A gauge."""
+    """A value that goes up and down."""
 
     type = "gauge"
 
@@ -69,7 +69,7 @@ class GaugeSpec(MetricSpec):
 
 
 class HistogramSpec(MetricSpec):
-    """A histogram."""
+    """How many values lie below each of `buckets`, and their sum."""
 
     type = "histogram"
 

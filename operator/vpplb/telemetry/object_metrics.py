@@ -58,7 +58,7 @@ class ObjectView(Protocol):
         """Give every backend with its state."""
 
     def iter_frontends(self) -> Iterable[FrontendSample]:
-        """Give every frontend."""
+        """Give every frontend with its weights."""
 
 
 def object_series(view: ObjectView) -> Iterator[str]:

@@ -11,7 +11,7 @@ from vpplb.model.printable import make_printable
 
 
 class OutputFormat(StrEnum):
-    """How to print."""
+    """What `-o` takes; WIDE is a table with more columns."""
 
     TABLE = "table"
     WIDE = "wide"
