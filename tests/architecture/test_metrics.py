@@ -1,53 +1,96 @@
 """What is documented as a metric is observed by the product, not by tests alone."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "operator" / "vpplb"
-METRICS = PACKAGE / "telemetry" / "metrics.py"
-CATALOG = PACKAGE / "telemetry" / "catalog.py"
+TELEMETRY = PACKAGE / "telemetry"
+TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+METRICS = TREES[TELEMETRY / "metrics.py"]
+CATALOG = TREES[TELEMETRY / "catalog.py"]
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def _names_read(but: Path) -> set[str]:
-    """Return the names that are read anywhere in the product but in one module."""
+def _loaded(node: ast.AST) -> set[str]:
+    """Return the names and attributes that are read below a node."""
     return {
-        node.attr if isinstance(node, ast.Attribute) else node.id
-        for path in PACKAGE.rglob("*.py")
-        if path != but
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load)
+        one.attr if isinstance(one, ast.Attribute) else one.id
+        for one in ast.walk(node)
+        if isinstance(one, ast.Attribute | ast.Name) and isinstance(one.ctx, ast.Load)
     }
 
 
-def _methods_of_metrics() -> Iterator[str]:
-    for one in ast.parse(METRICS.read_text()).body:
+def _classes_of_metrics() -> Iterator[ast.ClassDef]:
+    for one in METRICS.body:
         if isinstance(one, ast.ClassDef) and one.name.endswith("Metrics"):
-            for method in one.body:
-                if isinstance(method, ast.FunctionDef):
-                    names = [method.name, *_attributes_set(method)]
-                    yield from (name for name in names if not name.startswith("_"))
+            yield one
 
 
-def _attributes_set(method: ast.FunctionDef) -> Iterator[str]:
-    for node in ast.walk(method):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.attr
+def _attributes_set(tree: ast.ClassDef) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
 
 
-def _specs_of_catalog() -> Iterator[str]:
-    for one in ast.parse(CATALOG.read_text()).body:
-        if isinstance(one, ast.Assign) and "Spec(" in ast.unparse(one.value):
-            yield ast.unparse(one.targets[0])
+def _methods(tree: ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    yield from (one for one in tree.body if isinstance(one, ast.FunctionDef))
 
 
-def test_each_method_that_observes_a_metric_is_called() -> None:
-    methods = set(_methods_of_metrics())
+def _asked_of_metrics() -> set[str]:
+    """Return what is read of anything named `…metrics`, but where metrics are declared."""
+    return {
+        node.attr
+        for tree in TREES.values()
+        if tree is not METRICS
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value).rpartition(".")[2].endswith("metrics")
+    }
+
+
+def test_each_method_that_observes_a_metric_is_called_on_metrics() -> None:
+    methods = {
+        name
+        for tree in _classes_of_metrics()
+        for name in {one.name for one in _methods(tree)} | _attributes_set(tree)
+        if not name.startswith("_")
+    }
     assert len(methods) > 10
-    assert methods - _names_read(METRICS) == set()
+    assert methods - _asked_of_metrics() == set()
 
 
-def test_each_metric_of_the_catalog_is_made() -> None:
-    specs = set(_specs_of_catalog())
+def test_each_metric_that_is_kept_is_set_by_a_method() -> None:
+    kept = {
+        f"{tree.name}.{name}"
+        for tree in _classes_of_metrics()
+        for name in _attributes_set(tree)
+        if name.startswith("_")
+        and not any(name in _loaded(one) for one in _methods(tree) if one.name != "__init__")
+    }
+    assert kept == set()
+
+
+def test_each_metric_of_the_catalog_is_reached_from_outside_telemetry() -> None:
+    """From what other packages name, by what that names in its turn, to the metric."""
+    used_by, named, read = defaultdict[str, set[str]](set), set[str](), set[str]()
+    for path, tree in TREES.items():
+        if not path.is_relative_to(TELEMETRY):
+            named |= _loaded(tree)
+            continue
+        for one in tree.body if tree is not CATALOG else []:
+            if isinstance(one, Function | ast.ClassDef):
+                used_by[one.name] |= _loaded(one)
+    while found := {name for one in named | read for name in used_by.pop(one, ())}:
+        read |= found
+    specs = {
+        ast.unparse(one.targets[0])
+        for one in CATALOG.body
+        if isinstance(one, ast.Assign) and "Spec(" in ast.unparse(one.value)
+    }
     assert len(specs) > 20
-    assert specs - _names_read(CATALOG) == set()
+    assert specs - read == set()
