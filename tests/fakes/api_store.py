@@ -10,15 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fakes.api_schemas import ApiSchemas
-from fakes.patches import apply_json_patch, apply_merge_patch
-from vpplb.kube.api_types import Conflict, Gone, JsonObject, NotFound, api_error
-from vpplb.model.names import ObjectKey, ObjectKind
+import jsonpatch
 
-CUSTOM = frozenset(
-    {ObjectKind.FRONTEND, ObjectKind.BACKEND, ObjectKind.HEALTH_CHECK, ObjectKind.DATAPLANE}
-)
-"""Kinds with a generation, and with a status of its own address."""
+from fakes.api_schemas import ApiSchemas
+from vpplb.kube.api_types import Conflict, Gone, JsonObject, NotFound, api_error
+from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 
 Body = Mapping[str, object]
 Change = tuple[str, JsonObject]
@@ -131,7 +127,7 @@ class ApiStore:
         key = ObjectKey(metadata.get("namespace", ""), metadata["name"])
         if (kind, key) in self.objects:
             raise Conflict(409, "AlreadyExists", f"{kind} {key.name} already exists")
-        if kind in CUSTOM and self.has_status:
+        if kind in OWN_KINDS and self.has_status:
             made.pop("status", None)
         made = self._admit(kind, made)
         self._version += 1
@@ -140,7 +136,7 @@ class ApiStore:
             "resourceVersion": self.version,
             "creationTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
-        if kind in CUSTOM:
+        if kind in OWN_KINDS:
             born["generation"] = 1
         made["metadata"] = metadata | born
         self.record("ADDED", kind, key, made)
@@ -225,7 +221,7 @@ class ApiStore:
             return before
         self._version += 1
         metadata["resourceVersion"] = self.version
-        if kind in CUSTOM and "generation" in born and _user_part(now) != _user_part(before):
+        if kind in OWN_KINDS and "generation" in born and _user_part(now) != _user_part(before):
             metadata["generation"] += 1
         self.record("MODIFIED", kind, key, now)
         return now
@@ -243,7 +239,7 @@ class ApiStore:
     def _with_status(self, kind: ObjectKind, before: JsonObject, now: Body) -> JsonObject:
         """Return `now` with the status of before, where that has an address of its own."""
         made = dict(now)
-        if kind in CUSTOM and self.has_status:
+        if kind in OWN_KINDS and self.has_status:
             made.pop("status", None)
             made |= {"status": before["status"]} if "status" in before else {}
         return made
@@ -280,3 +276,25 @@ def _field(raw: JsonObject, path: str) -> object:
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def apply_merge_patch(target: object, patch: object) -> object:
+    """Apply a merge patch (RFC 7386, section 2); neither argument is changed."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = apply_merge_patch(result.get(name), value)
+    return result
+
+
+def apply_json_patch(target: JsonObject, operations: Sequence[Mapping[str, Any]]) -> JsonObject:
+    """Apply a patch of RFC 6902; ApiError 422 where it cannot be."""
+    try:
+        patched: JsonObject = jsonpatch.apply_patch(target, list(operations))
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise api_error(422, "Invalid", str(error)) from error
+    return patched
