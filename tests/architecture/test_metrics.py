@@ -3,13 +3,12 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "operator" / "vpplb"
+from data.product_code import PACKAGE, product_nodes, product_trees
+
 TELEMETRY = PACKAGE / "telemetry"
-TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
-METRICS = TREES[TELEMETRY / "metrics.py"]
-CATALOG = TREES[TELEMETRY / "catalog.py"]
+METRICS = TELEMETRY / "metrics.py"
+CATALOG = TELEMETRY / "catalog.py"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -24,7 +23,7 @@ def _loaded(node: ast.AST) -> set[str]:
 
 
 def _classes_of_metrics() -> Iterator[ast.ClassDef]:
-    for one in METRICS.body:
+    for one in product_trees()[METRICS].body:
         if isinstance(one, ast.ClassDef) and one.name.endswith("Metrics"):
             yield one
 
@@ -45,10 +44,9 @@ def _asked_of_metrics() -> set[str]:
     """Return what is read of anything named `…metrics`, but where metrics are declared."""
     return {
         node.attr
-        for tree in TREES.values()
-        if tree is not METRICS
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
+        for path, node in product_nodes()
+        if path != METRICS
+        and isinstance(node, ast.Attribute)
         and ast.unparse(node.value).rpartition(".")[2].endswith("metrics")
     }
 
@@ -78,18 +76,18 @@ def test_each_metric_that_is_kept_is_set_by_a_method() -> None:
 def test_each_metric_of_the_catalog_is_reached_from_outside_telemetry() -> None:
     """From what other packages name, by what that names in its turn, to the metric."""
     used_by, named, read = defaultdict[str, set[str]](set), set[str](), set[str]()
-    for path, tree in TREES.items():
+    for path, tree in product_trees().items():
         if not path.is_relative_to(TELEMETRY):
             named |= _loaded(tree)
             continue
-        for one in tree.body if tree is not CATALOG else []:
+        for one in tree.body if path != CATALOG else []:
             if isinstance(one, Function | ast.ClassDef):
                 used_by[one.name] |= _loaded(one)
     while found := {name for one in named | read for name in used_by.pop(one, ())}:
         read |= found
     specs = {
         ast.unparse(one.targets[0])
-        for one in CATALOG.body
+        for one in product_trees()[CATALOG].body
         if isinstance(one, ast.Assign) and "Spec(" in ast.unparse(one.value)
     }
     assert len(specs) > 20

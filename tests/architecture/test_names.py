@@ -4,19 +4,15 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "operator" / "vpplb"
+from data.product_code import PACKAGE, product_nodes, product_trees
 
 FUNCTIONS, CLASSES = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.ClassDef,)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-TREES = {
-    str(path.relative_to(PACKAGE)): ast.parse(path.read_text())
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
 
 GONE = re.compile(
     "alone|announcer|ballot|blamed?|board|calm|caveats?|dangling|doubts?|excuse|foregone|gate"
@@ -31,24 +27,29 @@ GONE_AS_NAMES = re.compile("claim|console|echo|known|memory|meter|move|progress|
 
 def _definitions() -> Iterator[tuple[str, Definition]]:
     """Yield what the product defines, with its module, but for Python's own `__names__`."""
-    for module, tree in TREES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, Definition) and not node.name.startswith("__"):
-                yield module, node
+    for path, node in product_nodes():
+        if isinstance(node, Definition) and not node.name.startswith("__"):
+            yield _name_module(path), node
 
 
 def _names() -> Iterator[tuple[str, str]]:
     """Yield all that is named beyond one function, with the module: the module itself as well."""
-    for module, tree in TREES.items():
-        yield from ((module, part) for part in Path(module).with_suffix("").parts)
-        for node in ast.walk(tree):
-            match node:
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    yield module, node.name
-                case ast.Attribute(ctx=ast.Store()):
-                    yield module, node.attr
-            if isinstance(node, ast.Module | ast.ClassDef):
-                yield from ((module, name) for name in _assigned_names(node.body))
+    for path, node in product_nodes():
+        module = _name_module(path)
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield module, node.name
+            case ast.Attribute(ctx=ast.Store()):
+                yield module, node.attr
+            case ast.Module():
+                yield from ((module, part) for part in Path(module).with_suffix("").parts)
+        if isinstance(node, ast.Module | ast.ClassDef):
+            yield from ((module, name) for name in _assigned_names(node.body))
+
+
+@cache
+def _name_module(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
 
 
 def _assigned_names(body: list[ast.stmt]) -> Iterator[str]:
@@ -61,6 +62,7 @@ def _assigned_names(body: list[ast.stmt]) -> Iterator[str]:
             )
 
 
+@cache
 def _split_words(name: str) -> list[str]:
     return re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+", name)
 
@@ -76,10 +78,10 @@ def test_a_name_of_a_class_or_of_a_type_means_one_thing() -> None:
     for module, node in _definitions():
         if isinstance(node, ast.ClassDef):
             places[node.name].add(module)
-    for module, tree in TREES.items():
+    for path, tree in product_trees().items():
         for name in _assigned_names(tree.body):
             if re.fullmatch(r"_?[A-Z][a-z]+([A-Z][a-z0-9]+)*", name):
-                places[name].add(module)
+                places[name].add(_name_module(path))
     shared = {name: modules for name, modules in places.items() if len(modules) > 1}
     assert shared == {}
 

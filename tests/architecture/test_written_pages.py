@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from data.product_code import PACKAGE, product_nodes, product_trees
 from vpplb.model.names import ObjectKind
 from vpplb.model.problem import ProblemReason
 from vpplb.resources.condition_reasons import CONDITION_REASONS, REFUSALS
@@ -13,7 +14,6 @@ from vpplb.resources.event_reasons import BROKEN_REFERENCES, EVENT_REASONS
 from writers.pages import PAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
-PACKAGE = Path(__file__).parents[2] / "operator" / "vpplb"
 CATALOGUES = ("condition_reasons", "event_reasons")
 
 
@@ -49,20 +49,26 @@ def test_what_is_explained_is_said_somewhere(catalogue: str) -> None:
     module = PACKAGE / "resources" / f"{catalogue}.py"
     declared = {
         target.id
-        for node in ast.parse(module.read_text()).body
+        for node in product_trees()[module].body
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Call)
         and isinstance(target := node.targets[0], ast.Name)
     }
     read = {
         node.attr if isinstance(node, ast.Attribute) else node.id
-        for path in PACKAGE.rglob("*.py")
-        if path != module
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute | ast.Name)
+        for path, node in product_nodes()
+        if path != module and isinstance(node, ast.Attribute | ast.Name)
     }
     assert len(declared) > 10
     assert declared - read == set()
+
+
+def _called_name(call: ast.Call) -> str:
+    """Return the last name of what is called, of `module.EventNote(…)` too."""
+    function = call.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 @pytest.mark.parametrize(
@@ -73,10 +79,8 @@ def test_a_reason_in_words_stands_in_its_catalogue_alone(made: str, catalogue: s
     """Nobody else builds a condition or an event from words of its own."""
     elsewhere = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
-        for path in PACKAGE.rglob("*.py")
-        if path.stem != catalogue
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(made)
+        for path, node in product_nodes()
+        if isinstance(node, ast.Call) and _called_name(node) == made and path.stem != catalogue
         for reason in (
             *node.args[1:2],
             *(one.value for one in node.keywords if one.arg == "reason"),
@@ -90,9 +94,8 @@ def test_an_event_that_is_sent_is_in_the_catalogue() -> None:
     """The adapter that sends events is given its type and reason, not words."""
     wrong = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ObjectEvent")
+        for path, node in product_nodes()
+        if isinstance(node, ast.Call) and _called_name(node) == "ObjectEvent"
         for one in node.keywords
         if one.arg == "reason" and isinstance(one.value, ast.Constant)
     ]
