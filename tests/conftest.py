@@ -5,17 +5,17 @@ import gc
 import os
 from collections import defaultdict
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 from looptime._internal import plugin as looptime_plugin
 
-from cluster.binaries import Missing
-from cluster.control_plane import ControlPlane, fresh_namespace
-from cluster.control_plane import control_plane as run_control_plane
-from cluster.kubectl import Kubectl
 from data.examples import QUICK, WHOLE
+
+if TYPE_CHECKING:  # else each process of a run without a cluster would import all that it takes
+    from cluster.control_plane import ControlPlane
+    from cluster.kubectl import Kubectl
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
@@ -97,8 +97,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def control_plane(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ControlPlane]:
+) -> "Iterator[ControlPlane]":
     """Give a real API server with CRDs and roles, one for the whole run."""
+    from cluster.binaries import Missing
+    from cluster.control_plane import control_plane as run_control_plane
+
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def say(text: str) -> None:
@@ -113,7 +116,9 @@ def control_plane(
 
 
 @pytest.fixture
-def namespace(control_plane: ControlPlane) -> Iterator[Kubectl]:
+def namespace(control_plane: "ControlPlane") -> "Iterator[Kubectl]":
     """Give kubectl, as administrator, in a namespace that is this test's alone."""
+    from cluster.control_plane import fresh_namespace
+
     with fresh_namespace(control_plane) as kubectl:
         yield kubectl

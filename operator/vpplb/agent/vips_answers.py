@@ -26,7 +26,7 @@ class VipsAnswers:
             self._asked.put_nowait((request, connection))
 
     async def run(self) -> None:
-        """Answer until cancelled."""
+        """Answer requests until cancelled."""
         while True:
             request, connection = await self._asked.get()
             try:
