@@ -220,4 +220,5 @@ def _merge_members(
         for one in weights
     )
     flushed = max(before.flush_epoch + 1, epoch) if due else before.flush_epoch
-    return AppServer(weight=weight, flush_epoch=flushed)
+    same = (weight, flushed, False) == (before.weight, before.flush_epoch, before.undecided)
+    return before if same else AppServer(weight=weight, flush_epoch=flushed)

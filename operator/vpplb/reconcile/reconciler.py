@@ -27,6 +27,10 @@ from vpplb.reconcile.ports import CheckVerdict, Prober, ResponseChange, VerdictR
 
 log = logging.getLogger(__name__)
 
+GATHER = 0.005
+"""Seconds from a decision on frontends to the next: of many backends that die at a time, what falls
+due meanwhile is one decision, one message and one plan for each frontend. The first never waits."""
+
 
 class Reconciler:
     """Holds the store, the health of all backends and the decision on every frontend.
@@ -183,6 +187,8 @@ class Reconciler:
                     consume(decisions)
                 except Exception:  # one road must not take the other with it
                     log.exception("decisions are not handed on")
+            if decisions.frontends:
+                await asyncio.sleep(GATHER)
 
     def reconcile(self) -> Decisions:
         """Look at everything dirty and decide; start and stop checks accordingly."""

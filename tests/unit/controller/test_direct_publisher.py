@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from data.manifests import frontend, health_check
+from data.manifests import backend, frontend, health_check
 from data.objects import key
 from fakes.agent_connection import FakeAgentConnection
 from fakes.agent_handler import FakeAgentHandler
@@ -21,6 +21,7 @@ from vpplb.direct.messages import (
 from vpplb.kube.leases.leader_rules import LeaderRole
 from vpplb.model.decision_order import LATEST, DecisionOrder
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.reconcile.reconciler import GATHER
 
 pytestmark = pytest.mark.looptime
 
@@ -453,3 +454,37 @@ async def test_what_a_dataplane_shows_overrules_as_well(operator: LocalOperator)
     assert isinstance(dataplane, dict)
     assert (dataplane["term"], dataplane["sequence"]) == (2, 1)
     await later.stop()
+
+
+# --- many at a time --------------------------------------------------------------------------
+
+
+async def test_the_first_death_waits_for_nobody_and_those_that_follow_are_one_message(
+    operator: LocalOperator,
+) -> None:
+    check, names = {"healthCheckRef": {"name": "check"}}, ("a", "b", "c")
+    await lead(operator)
+    node_is(operator, "n1")
+    operator.apply(health_check())
+    operator.apply(*(backend(one, f"10.0.0.{ord(one)}", **check) for one in names))
+    operator.apply(frontend(pools=[{"name": "p", "backends": [{"name": one} for one in names]}]))
+    await operator.settle()
+    for name in names:
+        operator.verdict(name, up=True)
+    await operator.settle()
+    agent = connect(operator, "n1")
+    agent.take()
+    operator.verdict("a", up=False)
+    await asyncio.sleep(GATHER / 10)
+    assert len(agent.take()) == 1
+    for name in ("b", "c"):
+        operator.verdict(name, up=False)
+        await asyncio.sleep(GATHER / 10)
+    assert agent.take() == []
+    await asyncio.sleep(GATHER)
+    [batch] = agent.take()
+    assert isinstance(batch, DecisionBatch)
+    assert batch.entries[0].dataplane is not None
+    servers = batch.entries[0].dataplane["servers"]
+    assert isinstance(servers, list)
+    assert [one["weight"] for one in servers] == [0, 0, 0]
