@@ -275,6 +275,22 @@ def test_after_a_sleep_all_is_asked_for_anew(shown: OpenPage) -> None:
     expect(shown.link).to_contain_text("live")
 
 
+def test_a_tab_that_nobody_looks_at_keeps_no_connection(shown: OpenPage) -> None:
+    """A browser has six for all its tabs, so the seventh would show nothing."""
+    hide = """(hidden) => {
+        Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page = shown.go()
+    assert shown.server.readers.streams == 1
+    page.evaluate(hide, True)
+    wait_for(lambda: shown.server.readers.streams == 0, "the stream is let go")
+    shown.server.change(FRONTEND, shown_frontend("web", {"a": "down", "b": "down"}))
+    page.evaluate(hide, False)
+    expect(shown.row("shop/web")).to_contain_text("0 of 2 up")
+    assert shown.server.readers.streams == 1
+
+
 # --- the address ----------------------------------------------------------------------------------
 
 

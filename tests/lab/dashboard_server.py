@@ -9,6 +9,7 @@ from typing import Any, Self
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import HttpServer, ReadVips
+from vpplb.telemetry.http_readers import HttpReaders
 
 SINCE = "2026-01-01T12:00:00+00:00"
 _WELL = {"Accepted": "True", "Available": "True", "Programmed": "True", "Degraded": "False"}
@@ -104,6 +105,7 @@ class DashboardServer:
         self.objects, self.stream, self.not_ready = ShownObjects(), EventStream(), ""
         for kind, shown in objects:
             self.objects.put(kind, shown)
+        self.readers = HttpReaders()
         self.vips: Mapping[str, Mapping[str, object]] = {}
         self.port = port
         self._loop = asyncio.new_event_loop()
@@ -134,6 +136,7 @@ class DashboardServer:
             stream=self.stream,
             find_node=self._find_node,
             dashboard=True,
+            readers=self.readers,
         )
         async with server:
             assert server.listen_address is not None

@@ -237,7 +237,7 @@ async function askReadiness(): Promise<void> {
     readiness.value = found;
     heardAt.value = Date.now();
     if (isAnother) lastId = "oldest";
-    if (isAnother || trouble.peek()) connect();
+    if (isAnother || trouble.peek()) followVisibility();
     trouble.value = "";
   } catch (error) {
     const isLate = error instanceof DOMException && error.name === "TimeoutError";
@@ -245,15 +245,26 @@ async function askReadiness(): Promise<void> {
   }
 }
 
+// A browser has six connections to a server for all its tabs, and a stream keeps one: a tab that
+// nobody looks at lets go of it, and reads the lists now and then.
+function followVisibility(): void {
+  if (document.hidden) {
+    stream?.close();
+    streaming.value = false;
+  } else connect();
+}
+
 export function watchServer(): void {
-  connect();
+  followVisibility();
+  document.addEventListener("visibilitychange", followVisibility);
   let ticked = Date.now();
   setInterval(() => {
     // What this machine was connected to before it slept may be gone without a word.
-    if (Date.now() - ticked > ASLEEP) connect();
+    if (Date.now() - ticked > ASLEEP && !document.hidden) connect();
     ticked = now.value = Date.now();
   }, 1000);
   const beat = () => void askReadiness().finally(() => setTimeout(beat, BEAT));
   beat();
-  setInterval(() => void loadRest().catch(() => undefined), RELOAD);
+  const loadAgain = () => (document.hidden ? load() : loadRest().catch(() => undefined));
+  setInterval(() => void loadAgain(), RELOAD);
 }
