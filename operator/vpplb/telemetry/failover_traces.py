@@ -41,6 +41,9 @@ from vpplb.sync.ports import CallOutcome, LoadBalancer, ObservedVpp, VppInfo
 
 LATEST = timedelta(seconds=60)
 """After a decision: what VPP is told of its frontend later is another matter, such as a repair."""
+MOST_AT_ONCE = 20
+"""Transitions of one moment that are traced: each takes up to a millisecond, in which nobody is
+told of what was decided."""
 LAST_WORDS = 2000
 """Milliseconds in which what is still to be sent may be, when the program ends."""
 
@@ -80,11 +83,11 @@ class FailoverTraces:
         return note_verdict
 
     def trace_decisions(self, decisions: Decisions) -> None:
-        """Trace the transitions of a run, each from its probe to its decision."""
+        """Trace the first transitions of a run, each from its probe to its decision."""
         verdicts, self._verdicts = self._verdicts, {}
         for frontend in decisions.frontends:
             self._parents.pop(frontend, None)
-        for transition in decisions.transitions:
+        for transition in decisions.transitions[:MOST_AT_ONCE]:
             if found := verdicts.get(transition.backend):
                 self._trace_transition(transition, *found, decisions)
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -24,7 +25,7 @@ from vpplb.model.vip import VipId
 from vpplb.plan.decisions import BackendView, Decisions, UnreadFrontend
 from vpplb.plan.ops import Op, SetWeight
 from vpplb.reconcile.ports import CheckVerdict
-from vpplb.telemetry.failover_traces import LATEST, FailoverTraces, open_traces
+from vpplb.telemetry.failover_traces import LATEST, MOST_AT_ONCE, FailoverTraces, open_traces
 
 WEB, SHOP, NGINX0 = key("web"), key("shop"), key("nginx0")
 PLACES = {vip("192.0.2.1/32"): WEB, vip("192.0.2.2/32"): SHOP}
@@ -133,6 +134,20 @@ def test_what_is_decided_without_a_verdict_has_no_trace(clock: FakeClock) -> Non
     one.traces.trace_decisions(Decisions(frontends={WEB: UnreadFrontend(problems=())}))
     assert one.spans() == {}
     assert one.traces.get_parent(WEB) == "", "an edit is no part of the failover before it"
+
+
+def test_of_many_transitions_at_one_moment_the_first_are_traced(clock: FakeClock) -> None:
+    one, many = Traced("operator", clock), [key(f"b{number}") for number in range(1000)]
+    note = one.traces.follow_verdicts(lambda _: None)
+    for backend in many:
+        note(verdict(backend))
+    each = [failed(WEB, backend=backend) for backend in many]
+    transitions = tuple(one.transitions[0] for one in each)
+    one.traces.trace_decisions(replace(each[0], transitions=transitions))
+    roots = [span for span in one.exporter.get_finished_spans() if span.parent is None]
+    assert [said(span)["vpplb.backend"] for span in roots] == [
+        str(backend) for backend in many[:MOST_AT_ONCE]
+    ]
 
 
 async def test_calls_of_another_program_are_of_the_same_trace(clock: FakeClock) -> None:
