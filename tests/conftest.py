@@ -51,7 +51,6 @@ def pytest_collection() -> Generator[None, object, object]:
     """Keep what is collected out of the search for garbage: it all stays until the end."""
     gc.disable()
     collected = yield
-    gc.collect()
     gc.freeze()
     gc.enable()
     return collected

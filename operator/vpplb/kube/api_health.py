@@ -90,7 +90,7 @@ class WatchRequests:
     @property
     def plural(self) -> str:
         """Return the name of its kind as people know it from addresses."""
-        return RESOURCES[self.kind].plural
+        return self.kind.plural
 
     def note_request(self, query: Mapping[str, str]) -> None:
         """Take note that the watch, or the list that it begins with, is asked for."""
