@@ -14,7 +14,7 @@ from lab.processes import Program
 from lab.waiting import wait_for
 
 MONITOR = (str(Path(sys.executable).with_name("vpplb")), "monitor")
-# Enough in flight for a timeout of 1 s: no turn is skipped, a spell is exact to an interval.
+# Enough in flight for a timeout of 900 ms: no turn is skipped, a spell is exact to an interval.
 PACE = ("--interval", "20ms", "--in-flight", "50", "--report", "100ms", "-o", "json")
 
 

@@ -94,8 +94,9 @@ _FLAGS = (
         help="How often each VIP is probed.",
     ),
     click.option(
-        "--timeout", default="1s", show_default=True, type=DURATION,
-        help="How long a probe may take.",
+        "--timeout", default="900ms", show_default=True, type=DURATION,
+        help="How long a probe may take: by default less than the second after which a lost SYN"
+        " is sent again.",
     ),
     click.option(
         "--in-flight", default=1, show_default=True, type=click.IntRange(1, 1000),

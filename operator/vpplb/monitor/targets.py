@@ -35,7 +35,7 @@ class ProbePace:
     """When to probe each VIP, in seconds, and how many probes of it may be in flight at a time."""
 
     interval: float = 0.1
-    timeout: float = 1.0
+    timeout: float = 0.9
     in_flight: int = 1
 
 
