@@ -206,6 +206,11 @@ class OperatorValues(ProgramValues):
         description="Namespace of the lease `vpplb-operator`, by which all operators of a cluster"
         " agree who serves which namespaces: the same for every release.",
     )
+    retire: bool = Field(
+        default=False,
+        description="Once the release is uninstalled, a Job lets the statuses of what it served say"
+        " that nobody probes any more, and since when (`vpplb retire`); helm waits for it.",
+    )
     status_writes_per_second: int = Field(
         default=250,
         ge=0,

@@ -22,6 +22,7 @@ _LINES = {
     "monitor": "Probe VIPs from outside, as customers do, and show what they see.",
     "vpp-simulator": "Run an in-memory VPP that speaks the binary API for the lb plugin.",
     "crds": "Write the CustomResourceDefinitions.",
+    "retire": "Let statuses say that nobody keeps them (after uninstalling).",
     "verify-install": "Make a Frontend, see it in every VPP, and remove it.",
 }
 _MODULES = {"import": "manifest_import"}

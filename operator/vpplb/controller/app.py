@@ -17,6 +17,7 @@ from vpplb.controller.election_news import ElectionNews
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.process_identity import claim_identity
 from vpplb.controller.secret_reader import SecretReader
+from vpplb.controller.stale_marker import StaleMarker
 from vpplb.controller.store_handler import StoreHandler
 from vpplb.kube.client import KubeClient
 from vpplb.kube.crd_check import CrdCheck
@@ -133,6 +134,7 @@ class Operator:
         self._health = self._measure_health(client)
         self._http = self._make_http(options)
         self._core.registry.register(self._http.readers)
+        self._marker = StaleMarker(writing, clock)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -283,6 +285,8 @@ class Operator:
             reconciler.set_synced(self._elector.term)
             group.create_task(self._secrets.run())
             group.create_task(self._heartbeats.run())
+            if self._elector.scope.namespaces:
+                await self._marker.mark_unserved(self._elector.key)
 
 
 def _make_reconciler(

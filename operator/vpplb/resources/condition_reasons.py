@@ -315,6 +315,15 @@ LEADER_UNKNOWN = _reason(
     "no operator is heard, and the lease cannot be read, or has not been watched for long enough",
 )
 
+# --- of all, once nobody keeps them ---------------------------------------------------------------
+
+_STALE = "Stale"
+_LEFT = "nobody has probed since the time in the message, when the last operator was removed"
+STALE_AVAILABLE = _reason("Available", "Unknown", _STALE, _FRONTEND, _LEFT)
+STALE_DEGRADED = _reason("Degraded", "Unknown", _STALE, _FRONTEND, _LEFT)
+STALE_HEALTHY = _reason("Healthy", "Unknown", _STALE, _BACKEND, _LEFT)
+STALE_READY = _reason("Ready", "Unknown", _STALE, _FRONTEND + _BACKEND, _LEFT)
+
 CONDITION_REASONS = (
     ACCEPTED,
     UNREFERENCED,
@@ -326,12 +335,14 @@ CONDITION_REASONS = (
     NOT_CARRIED,
     NO_VERDICT,
     NODES_UNSURE,
+    STALE_AVAILABLE,
     PROGRAMMED,
     PROGRAMMING,
     NODE_FAILED,
     NO_NODES,
     NOT_DEGRADED,
     *DEGRADATIONS,
+    STALE_DEGRADED,
     READY,
     READY_DEGRADED,
     NOT_ACCEPTED,
@@ -343,11 +354,13 @@ CONDITION_REASONS = (
     BACKEND_NOT_ACCEPTED,
     NOT_HEALTHY,
     HEALTH_UNKNOWN,
+    STALE_READY,
     HEALTHY_UP,
     HEALTHY_DOWN,
     HEALTHY_UNKNOWN,
     HEALTHY_PAUSED,
     HEALTHY_DISABLED,
+    STALE_HEALTHY,
     CONNECTED,
     VPP_UNREACHABLE,
     AGENT_GONE,

@@ -25,12 +25,13 @@ class ProbingSilence:
     why: str
 
     def __str__(self) -> str:
-        since = f"as of {self.as_of:%Y-%m-%dT%H:%M:%SZ}, " if self.as_of else ""
-        return f"{since}nobody has probed since: {self.why}"
+        if self.as_of is None:
+            return f"nobody probes: {self.why}"
+        return f"as of {self.as_of:%Y-%m-%dT%H:%M:%SZ}, nobody has probed since: {self.why}"
 
 
 def find_silence(
-    leases: Iterable[JsonObject], namespace: str, now: datetime
+    leases: Iterable[JsonObject], namespace: str, now: datetime, allowance: timedelta = ALLOWANCE
 ) -> ProbingSilence | None:
     """Say that nobody probes for a namespace (empty: for any); None where somebody does.
 
@@ -39,14 +40,25 @@ def find_silence(
     """
     found = [(scope, record) for lease in leases for scope, record in read_records(lease).values()]
     serving = [one for one in found if _is_serving(*one, namespace)]
-    if not found or any(_is_live(record, now) for _, record in serving):
+    if not found or any(_is_live(record, now - allowance) for _, record in serving):
         return None
     if not serving:
-        return ProbingSilence(as_of=None, why=f"no operator serves namespace {namespace}")
+        return _describe_unserved(namespace)
     _, last = max(serving, key=lambda one: parse_time(one[1]["renewTime"]))
     holder = last.get("holderIdentity")
     why = f"{holder} does not renew its lease" if holder else "the last operator has given up"
     return ProbingSilence(as_of=parse_time(last["renewTime"]), why=why)
+
+
+def find_unserved(lease: JsonObject, namespace: str) -> ProbingSilence | None:
+    """Say that no operator serves a namespace, whoever of them lives; None where one does."""
+    if any(_is_serving(*one, namespace) for one in read_records(lease).values()):
+        return None
+    return _describe_unserved(namespace)
+
+
+def _describe_unserved(namespace: str) -> ProbingSilence:
+    return ProbingSilence(as_of=None, why=f"no operator serves namespace {namespace}")
 
 
 def _is_serving(scope: ServedScope, record: Spec, namespace: str) -> bool:
@@ -59,4 +71,4 @@ def _is_live(record: Spec, now: datetime) -> bool:
         return True  # it cannot be read
     lasts = record.get("leaseDurationSeconds")
     duration = lasts if isinstance(lasts, int) and record.get("holderIdentity") else 0
-    return now < renewed + timedelta(seconds=duration) + ALLOWANCE
+    return now < renewed + timedelta(seconds=duration)

@@ -63,7 +63,7 @@ def test_a_lease_that_is_not_renewed_tells_since_when_nobody_has_probed(
 def test_who_serves_other_namespaces_does_not_probe_here() -> None:
     only = [lease({"namespaces": ["core"]})]
     assert said(only, "core", 1) == said(only, "", 1) == ""
-    assert said(only, "shop", 1) == "nobody has probed since: no operator serves namespace shop"
+    assert said(only, "shop", 1) == "nobody probes: no operator serves namespace shop"
 
 
 def test_one_that_lives_is_enough_and_of_several_that_are_gone_the_last_counts() -> None:

@@ -1,0 +1,77 @@
+"""Marks what nobody probes: the statuses of namespaces that no operator serves any more.
+
+An operator that leads does so for namespaces that were served before and are not now, as far as it
+may; `vpplb retire` does so for all, once the last operator has gone.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from vpplb.kube.api_types import Conflict, JsonObject, KubeError, NotFound, key_of
+from vpplb.kube.client import KubeClient
+from vpplb.kube.leases.probing_silence import ProbingSilence, find_unserved
+from vpplb.model.clock import Clock
+from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.stale_status import STALE_KINDS, age_status
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StaleMarker:
+    """Writes by `client`, which must have a right to the statuses; dates by `clock`."""
+
+    client: KubeClient
+    clock: Clock
+
+    async def mark_unserved(self, election: ObjectKey) -> None:
+        """Mark what was served before and is not now, as far as the rights go, and log that.
+
+        With rights for certain namespaces alone there is none to others: then the plugin tells it.
+        """
+        try:
+            lease = await self.client.get_object(ObjectKind.LEASE, election)
+            marked = await self.mark_objects(partial(find_unserved, lease))
+        except KubeError as error:
+            log.info("what is served no more cannot be told on its objects: %s", error)
+        else:
+            level = logging.WARNING if marked else logging.DEBUG
+            log.log(level, "%d statuses of namespaces that are served no more say so now", marked)
+
+    async def mark_objects(
+        self, find_silence: Callable[[str], ProbingSilence | None], namespace: str = ""
+    ) -> int:
+        """Mark all of which that says that nobody probes; return how many (KubeError).
+
+        With a namespace those of it alone. What somebody changes meanwhile is left alone.
+        """
+        marked = 0
+        for kind in STALE_KINDS:
+            listing = await self.client.list_objects(kind, namespace)
+            marked += await self._mark_kind(kind, listing.items, find_silence)
+        return marked
+
+    async def _mark_kind(
+        self,
+        kind: ObjectKind,
+        objects: Iterable[JsonObject],
+        find_silence: Callable[[str], ProbingSilence | None],
+    ) -> int:
+        marked = 0
+        for raw in objects:
+            silence = find_silence(key_of(raw).namespace)
+            if silence is None:
+                continue
+            status = age_status(kind, raw.get("status") or {}, str(silence), self.clock.now())
+            if status is None:
+                continue
+            try:
+                version = int(raw["metadata"]["resourceVersion"])
+                await self.client.replace_status(kind, key_of(raw), version, status)
+            except (Conflict, NotFound):
+                log.debug("%s %s was changed meanwhile", kind, key_of(raw))
+            else:
+                marked += 1
+        return marked

@@ -1,0 +1,90 @@
+"""Where nobody probes any more: what people, agents and statuses say, and that it ends."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+
+from cluster.control_plane import ControlPlane
+from cluster.main_job import MainJob, main_job
+from cluster.stage import VPPLB, NodeStage, electing
+from cluster.stage import stage as run_stage
+from lab.http_get import http_get
+from lab.waiting import PATIENCE, wait_for
+from vpplb.agent.operator_observer import LOOK_EVERY, SILENT_AFTER
+from vpplb.cli.kubectl.main import cli
+from vpplb.cli.verbs.silence import ELECTION
+
+pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
+
+SILENT = SILENT_AFTER + 3 * LOOK_EVERY + PATIENCE
+
+
+@pytest.fixture(scope="module")
+def silent_stage(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NodeStage]:
+    """Run an operator by the lease that people look at, an agent and a VPP."""
+    election = electing("operator", ELECTION, "2s")
+    with run_stage(control_plane, tmp_path_factory.mktemp("stage"), election=election) as running:
+        yield running
+    control_plane.kubectl.within("kube-system")("delete", "lease", ELECTION)
+
+
+@pytest.fixture
+def job(silent_stage: NodeStage) -> Iterator[MainJob]:
+    with main_job(silent_stage) as made:
+        yield made
+
+
+def test_an_operator_that_is_gone_is_told_by_everybody_and_so_is_the_next_one(
+    control_plane: ControlPlane, silent_stage: NodeStage, job: MainJob
+) -> None:
+    stage, namespace = silent_stage, job.kubectl.namespace
+
+    def heard() -> tuple[str, str]:
+        found = job.condition(f"vdp/{stage.node}", "OperatorHeard")
+        return found[0], found[1]
+
+    def plugin(*arguments: str) -> str:
+        env = {"KUBECONFIG": str(control_plane.kubeconfig), "COLUMNS": "200"}
+        env["VPPLB_KUBECTL"] = str(control_plane.kubectl.binary)
+        return CliRunner(env=env).invoke(cli, [*arguments, "-n", namespace]).output
+
+    job.deploy()
+    job.wait_condition("vfe/web", "Ready", "True", "Ready")
+    wait_for(lambda: heard() == ("True", "Direct"), "the agent hears its operator")
+    assert "Stale" not in plugin("status")
+
+    stage.operator.program.kill()
+    wait_for(lambda: "Stale: up as of " in plugin("status"), "the plugin says so")
+    assert "nobody has probed since" in plugin("backends")
+    wait_for(lambda: heard() == ("False", "NobodyLeads"), "the agent says so", timeout=SILENT)
+    assert "\nvpplb_operator_heard 0.0\n" in http_get(f"{stage.agent.http}/metrics")[1]
+    events = job.kubectl.within("default")("get", "events", "-o", "name")
+    assert stage.node in events
+
+    subprocess.run(
+        [VPPLB, "retire", f"--namespace={namespace}"],
+        env={**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)},
+        check=True,
+    )
+    told = (("vfe/web", "Available"), ("vfe/web", "Ready"), ("vbe/nginx0", "Healthy"))
+    for target, of_type in told:
+        status, reason, said = job.condition(target, of_type)
+        assert (status, reason) == ("Unknown", "Stale")
+        assert "nobody has probed since" in said
+    for kind in ("vfe", "vbe"):
+        assert "Stale: as of " in job.kubectl("get", kind)
+    weights = job.weights()
+    assert set(weights.values()) == {100}
+
+    stage.operator.program.start()
+    stage.operator.wait_ready()
+    job.wait_condition("vfe/web", "Ready", "True", "Ready")
+    job.wait_condition("vbe/nginx0", "Healthy", "True", "Up")
+    assert "Stale" not in job.kubectl("get", "vfe,vbe")
+    assert job.weights() == weights
+    wait_for(lambda: heard() == ("True", "Direct"), "the agent hears it", timeout=SILENT)
