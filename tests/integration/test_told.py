@@ -215,8 +215,8 @@ def test_kubectl_shows_what_matters_in_a_line(service: EditedService) -> None:
 
     def node() -> list[str]:
         header, shown = job.kubectl("get", "vdp", job.stage.node, "-o", "wide").splitlines()
-        columns = ["NAME", "VERSION", "CONNECTED", "FRONTENDS", "SYNCED", "CHANGED", "RELEASE"]
-        assert header.split() == [*columns, "REASON", "AGE"]
+        columns = ["NAME", "VERSION", "CONNECTED", "FRONTENDS", "SYNCED", "OPERATOR"]
+        assert header.split() == [*columns, "CHANGED", "RELEASE", "REASON", "AGE"]
         return shown.split()[2:5]
 
     wait_for(lambda: node() == ["True", "1/1", "True"], "the node has let go of the late one")
