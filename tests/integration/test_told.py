@@ -136,7 +136,7 @@ def test_each_transition_is_one_event_a_frontend_and_one_log_line(service: Edite
 
 
 def _expect_log(service: EditedService, mark: int) -> None:
-    """Expect a line for each transition of nginx0, with its parts as fields, and no other lines."""
+    """Expect a line for each transition of nginx0 and each failover, with its parts as fields."""
     lines = service.log_since(mark)
     seen = [
         (line["from"], line["to"], line["code"])
@@ -156,7 +156,12 @@ def _expect_log(service: EditedService, mark: int) -> None:
         ("up", "unknown", ""),
         ("unknown", "up", "L7OK"),
     ]
-    others = [line["message"] for line in lines if "backend" not in line]
+    moves = [(line["frontend"], line["from"], line["to"]) for line in lines if "frontend" in line]
+    web, also = (f"{service.api.namespace}/{name}" for name in ("web", "also"))
+    there = [(web, "main", "standby"), (also, "only", "")]
+    back = [(web, "standby", "main"), (also, "", "only")]
+    assert sorted(moves) == sorted(3 * (there + back))
+    others = [line["message"] for line in lines if not {"backend", "frontend"} & line.keys()]
     assert others == []
 
 

@@ -78,7 +78,10 @@ class DecisionLog:
             before, pool = self._pools.get(key, ""), view.decision.active_pool
             if key in self._pools and before != pool:
                 at = self._clock.now()
-                log.info("frontend %s pool %s → %s", key, before or "none", pool or "none")
+                fields = {"frontend": str(key), "from": before, "to": pool, "at": at.isoformat()}
+                log.info(
+                    "frontend %s pool %s → %s", key, before or "none", pool or "none", extra=fields
+                )
                 self._view.publish_failover(key, before, pool, at)
             if pool or key in self._pools:
                 self._pools[key] = pool
