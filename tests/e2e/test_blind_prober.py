@@ -254,7 +254,9 @@ def test_servers_that_refuse_are_taken_out_however_many(lab: BlindLab) -> None:
     with lab.operated(fall=2) as operation:
         lab.stop_servers()
         wait_for(lambda: set(lab.weights().values()) == {0}, "all weights are 0")
-        assert shown(operation).degraded() == "NotDegraded"
+        seen = shown(operation)
+        seen.wait_degraded("BackendsDown")
+        assert not seen.suspected()
 
 
 def test_without_the_guard_silence_takes_all_out(lab: BlindLab) -> None:
