@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 
-from vpplb.kube.api_types import Conflict, JsonObject, KubeError, NotFound, key_of
+from vpplb.kube.api_types import ApiError, Conflict, JsonObject, KubeError, NotFound, key_of
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.probing_silence import ProbingSilence, find_unserved
 from vpplb.model.clock import Clock
@@ -35,7 +36,9 @@ class StaleMarker:
             lease = await self.client.get_object(ObjectKind.LEASE, election)
             marked = await self.mark_objects(partial(find_unserved, lease))
         except KubeError as error:
-            log.info("what is served no more cannot be told on its objects: %s", error)
+            is_meant = isinstance(error, ApiError) and error.status == HTTPStatus.FORBIDDEN
+            level = logging.DEBUG if is_meant else logging.WARNING
+            log.log(level, "what is served no more cannot be told on its objects: %s", error)
         else:
             level = logging.WARNING if marked else logging.DEBUG
             log.log(level, "%d statuses of namespaces that are served no more say so now", marked)
