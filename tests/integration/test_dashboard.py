@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from lab.dashboard_server import SINCE, DashboardServer, shown_backend, shown_frontend
+from lab.http_get import http_get
+from lab.processes import Program, free_port
 from lab.waiting import PATIENCE, wait_for
 from vpplb.model.names import ObjectKind
 
@@ -235,6 +238,31 @@ def test_only_what_changed_is_drawn_again(shown: OpenPage) -> None:
     shown.server.change(FRONTEND, shown_frontend("mail", {"a": "up", "b": "up"}))
     expect(shown.row("shop/mail")).to_contain_text("2 of 2 up")
     assert page.evaluate("[...window.drawn]") == ["shop/mail"]
+
+
+def test_the_demos_failover_is_seen_with_the_shares_of_its_vpp(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """The whole program, from the probe that fails to the picture."""
+    port = free_port()
+    demo: list[str | Path] = [
+        Path(sys.executable).with_name("vpplb"),
+        "demo",
+        f"--http-address=127.0.0.1:{port}",
+    ]
+    with Program(demo, log=tmp_path / "demo.log"):
+        page = browser.new_page(viewport=WIDE)  # type: ignore[arg-type]  # a dict with these keys
+        page.set_default_timeout(PATIENCE * 1000)
+        wait_for(lambda: http_get(f"http://127.0.0.1:{port}/readyz")[0] == 200, "it serves")
+        page.goto(f"http://127.0.0.1:{port}/?open=default/web")
+        shares = page.locator(".share:visible", has_text="%")
+        expect(shares.first).to_have_text("65.8 %")  # 674 of 1,024 buckets
+        page.get_by_role("link", name="Events").click()
+        page.locator("tr", has_text="pool primary → pool standby").wait_for()
+        page.locator("tr", has_text="up → down (L4CON: connection refused)").first.wait_for()
+        page.get_by_role("link", name="Nodes").click()
+        expect(page.locator(".fold").first).to_contain_text("1/1 frontends")
+        page.close()
 
 
 # --- how old it is --------------------------------------------------------------------------------
