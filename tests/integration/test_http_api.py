@@ -15,7 +15,7 @@ import yaml
 
 from cluster.main_job import MainJob
 from cluster.stage import VPPLB, SimulatedVpp
-from data.manifests import backend, frontend
+from data.manifests import backend, frontend, manifest
 from lab.event_reader import EventReader, ReadEvent
 from lab.http_get import http_get
 from lab.processes import Program, free_port
@@ -172,13 +172,17 @@ def test_the_vips_of_a_node_are_as_the_document_says(running: MainJob, program: 
     assert sum(one["buckets"] for one in web["servers"]) == web["flowTableLength"]
 
 
-def test_the_vips_of_a_node_that_is_not_connected_are_said_to_be_unknown(running: MainJob) -> None:
-    url = f"{running.stage.operator.http}/api/v1/dataplanes/moon/vips"
-    status, text = http_get(url)
-    assert (status, json.loads(text)["error"]) == (
-        503,
-        "the agent of moon is not connected to this operator",
-    )
+def test_the_vips_of_a_node_are_unknown_without_its_agent_and_of_no_node_there_are_none(
+    running: MainJob,
+) -> None:
+    base = f"{running.stage.operator.http}/api/v1/dataplanes"
+    running.kubectl.apply([manifest("Dataplane", "moon", {})])
+    wait_for(lambda: http_get(f"{base}/moon")[0] == 200, "the operator knows the node")
+    status, text = http_get(f"{base}/moon/vips")
+    why = "the agent of moon is not connected to this operator"
+    assert (status, json.loads(text)["error"]) == (503, why)
+    running.kubectl.delete("vdp", "moon")
+    wait_for(lambda: http_get(f"{base}/moon/vips")[0] == 404, "the node is gone")
 
 
 def test_each_event_of_the_operator_is_as_the_document_says(running: MainJob) -> None:

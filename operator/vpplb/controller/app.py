@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
@@ -19,6 +20,7 @@ from vpplb.controller.process_identity import claim_identity
 from vpplb.controller.secret_reader import SecretReader
 from vpplb.controller.stale_marker import StaleMarker
 from vpplb.controller.store_handler import StoreHandler
+from vpplb.kube.api_types import cluster_key
 from vpplb.kube.client import KubeClient
 from vpplb.kube.crd_check import CrdCheck
 from vpplb.kube.leases.leader_election import FencedClient, LeaderElector, WriteFence
@@ -27,18 +29,19 @@ from vpplb.kube.leases.served_scopes import ServedScope
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.object_informer import ObjectInformer
 from vpplb.model.clock import Clock, SystemClock
-from vpplb.model.names import OWN_KINDS, ObjectKey
+from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
 from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Prober
 from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.crd import make_schemas
-from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.http import HttpServer, ReadVips
 from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.scraped_metrics import register_agents, register_direct
 from vpplb.telemetry.start_log import describe_source, log_start
+from vpplb.telemetry.state_view import DecidedStateView
 
 if TYPE_CHECKING:
     from vpplb.telemetry.failover_traces import FailoverTraces
@@ -222,7 +225,7 @@ class Operator:
             | ({"direct": direct.find_trouble} if direct is not None else {}),
             facts={"role": lambda: self._elector.role, "leader": lambda: self._elector.holder},
             view=core.view,
-            find_node=direct.find_node if direct is not None else None,
+            find_node=partial(_find_node, core.view, direct) if direct is not None else None,
             stream=core.stream,
             dashboard=True,
         )
@@ -287,6 +290,12 @@ class Operator:
             group.create_task(self._heartbeats.run())
             if self._elector.scope.namespaces:
                 await self._marker.mark_unserved(self._elector.key)
+
+
+def _find_node(view: DecidedStateView, direct: DirectService, node: str) -> ReadVips | None:
+    """Give what asks the agent of a node for its VIPs; None for a node without a Dataplane."""
+    known = view.show_object(ObjectKind.DATAPLANE, cluster_key(node)) is not None
+    return partial(direct.read_vips, node) if known else None
 
 
 def _make_reconciler(

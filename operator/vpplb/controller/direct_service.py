@@ -22,7 +22,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey
 from vpplb.model.release_identity import ReleaseIdentity
-from vpplb.telemetry.http import CannotListen, PageUnavailable, ReadVips
+from vpplb.telemetry.http import CannotListen, PageUnavailable
 from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.telemetry.scraped_metrics import DirectFigures
 
@@ -124,11 +124,8 @@ class DirectService:
         """Say why agents cannot find this operator, or cannot be let in; None when they can."""
         return self._directory.trouble or self._verifier.trouble or None
 
-    def find_node(self, node: str) -> ReadVips:
-        """Give what asks the agent of a node for its VIPs."""
-        return partial(self._read_vips, node)
-
-    async def _read_vips(self, node: str, frontend: ObjectKey | None) -> Mapping[str, object]:
+    async def read_vips(self, node: str, frontend: ObjectKey | None) -> Mapping[str, object]:
+        """Ask the agent of a node what its VPP has (PageUnavailable)."""
         try:
             return await self.server.request_vips(node, frontend)
         except AgentSilent as error:
