@@ -52,7 +52,16 @@ class OperatorObserver:
             if (heard := await self.judge_operator()) is not None:
                 self.is_heard = {"True": True, "False": False}.get(heard.status)
                 self.tell(heard)
-            await asyncio.sleep(LOOK_EVERY * random.uniform(0.75, 1.25))
+            await self._wait_look()
+
+    async def _wait_look(self) -> None:
+        """Wait until the next look is due: at once where a leader is connected that was not."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + LOOK_EVERY * random.uniform(0.75, 1.25)
+        while loop.time() < due and (  # noqa: ASYNC110 (what is waited for signals nothing)
+            self.is_heard or not self.is_led()
+        ):
+            await asyncio.sleep(0.5)
 
     async def judge_operator(self) -> StatusCondition | None:
         """Look once; None where it is too early to say."""

@@ -19,7 +19,10 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKind
 
 ELECTION = "vpplb-operator"
-"""Name of the Lease by which operators agree, in whatever namespace."""
+"""Name of the Lease by which operators agree, unless they are told another."""
+_WRITTEN = ("vpplb.dev/scope-", "vpplb.dev/operator-")
+"""What annotations begin with that operators write to the Lease of their election."""
+_NO_NODES = "metadata.namespace!=kube-node-lease"
 LOOK_EVERY = 10.0
 """Seconds between two looks of somebody who watches."""
 
@@ -35,11 +38,17 @@ async def read_silence(session: VerbSession) -> SilenceFinder:
 
 
 async def _list_leases(session: VerbSession) -> list[JsonObject]:
-    named = f"metadata.name={ELECTION}"
+    """List the leases of all elections: one of another name has what operators write there."""
     try:
-        return (await session.client.list_objects(ObjectKind.LEASE, fields=named)).items
+        listing = await session.client.list_objects(ObjectKind.LEASE, fields=_NO_NODES)
     except NotFound:
         return []
+    return [one for one in listing.items if _is_election(one["metadata"])]
+
+
+def _is_election(metadata: JsonObject) -> bool:
+    names = metadata.get("annotations") or {}
+    return metadata["name"] == ELECTION or any(name.startswith(_WRITTEN) for name in names)
 
 
 def age_frontend(line: FrontendLine, silence: ProbingSilence | None) -> FrontendLine:
