@@ -6,7 +6,7 @@ from data.cluster_objects import decided_backend, decided_frontend
 from fakes.user_client import FakeUserClient
 from in_memory.plugin import call, told
 from vpplb.kube.api_types import JsonObject
-from vpplb.model.names import ObjectKind
+from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.fields import format_time
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -67,3 +67,15 @@ def test_where_the_lease_may_not_be_read_that_is_said_and_statuses_stand() -> No
     result = call(client, "status")
     assert "who leads is not known" in result.stderr
     assert "Stale" not in result.stdout
+
+
+def test_an_election_of_another_name_counts_and_leases_of_others_do_not() -> None:
+    spec = {"holderIdentity": "op_2", "leaseDurationSeconds": 15, "renewTime": format_time(AT)}
+    for written, state in ((None, "unknown"), ({"vpplb.dev/operator-01": "{}"}, "up")):
+        metadata = {"name": "another", "namespace": "kube-system", "annotations": written}
+        made = console(STALE)
+        made.objects[ObjectKind.LEASE, ObjectKey("kube-system", "another")] = {
+            "metadata": metadata,
+            "spec": spec,
+        }
+        assert told(made, "status")[1][2] == state
