@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 from lab.dashboard_server import SINCE, DashboardServer, shown_backend, shown_frontend
 from lab.http_get import http_get
@@ -28,7 +28,7 @@ PICTURES = ROOT / "build/pictures"
 CHROMIUM = shutil.which("chromium")
 NOTICED = 5.0
 """Seconds within which the page has to say that the server is silent; and what a browser needs."""
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE, NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 VIEWS = ("frontends", "nodes", "checks", "events")
 
 FRONTEND, BACKEND = ObjectKind.FRONTEND, ObjectKind.BACKEND
@@ -77,8 +77,8 @@ def browser() -> Iterator[Browser]:
 class OpenPage:
     """The dashboard of a server in a window. Nothing may go wrong in it, or leave its origin."""
 
-    def __init__(self, server: DashboardServer, browser: Browser, size: dict[str, int]) -> None:
-        self.server, self.page = server, browser.new_page(viewport=size)  # type: ignore[arg-type]  # a dict with these keys
+    def __init__(self, server: DashboardServer, browser: Browser, size: ViewportSize) -> None:
+        self.server, self.page = server, browser.new_page(viewport=size)
         self.page.set_default_timeout(PATIENCE * 1000)
         expect.set_options(timeout=PATIENCE * 1000)
         self.wrong: list[str] = []
@@ -251,7 +251,7 @@ def test_the_demos_failover_is_seen_with_the_shares_of_its_vpp(
         f"--http-address=127.0.0.1:{port}",
     ]
     with Program(demo, log=tmp_path / "demo.log"):
-        page = browser.new_page(viewport=WIDE)  # type: ignore[arg-type]  # a dict with these keys
+        page = browser.new_page(viewport=WIDE)
         page.set_default_timeout(PATIENCE * 1000)
         wait_for(lambda: http_get(f"http://127.0.0.1:{port}/readyz")[0] == 200, "it serves")
         page.goto(f"http://127.0.0.1:{port}/?open=default/web")
@@ -358,12 +358,12 @@ def test_a_link_to_a_frontend_unfolds_it(shown: OpenPage) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_it_is_readable_for_everybody(
-    server: DashboardServer, browser: Browser, size: dict[str, int], scheme: str
+    server: DashboardServer, browser: Browser, size: ViewportSize, scheme: Literal["light", "dark"]
 ) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     axe = (WEB / "node_modules/axe-core/axe.min.js").read_text()
     shown = OpenPage(server, browser, size)
-    shown.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # one of its words
+    shown.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     server.tell("failover", frontend="shop/web", at=SINCE, **{"from": "main", "to": ""})
     for view in VIEWS:
         page = shown.go(f"?view={view}&open=shop/dead&open=shop/web&open=lb-1")

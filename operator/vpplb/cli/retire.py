@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import click
 
@@ -56,12 +57,8 @@ async def _retire(lease: ObjectKey, namespaces: tuple[str, ...], timeout: timede
                 return "an operator goes on: its statuses are kept, and nothing is marked"
             served = await _read_leases(client, lease)
             now = SystemClock().now()
-            marked += await marker.mark_objects(
-                lambda at, served=served, now=now: find_silence(  # type: ignore[misc]  # defaults
-                    served, at, now, timedelta()
-                ),
-                namespace,
-            )
+            find = partial(find_silence, served, now=now, allowance=timedelta())
+            marked += await marker.mark_objects(find, namespace)
         return f"nobody probes any more: {marked} statuses say so now"
 
 
