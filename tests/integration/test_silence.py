@@ -63,8 +63,8 @@ def test_an_operator_that_is_gone_is_told_by_everybody_and_so_is_the_next_one(
     assert "nobody has probed since" in plugin("backends")
     wait_for(lambda: heard() == ("False", "NobodyLeads"), "the agent says so", timeout=SILENT)
     assert "\nvpplb_operator_heard 0.0\n" in http_get(f"{stage.agent.http}/metrics")[1]
-    events = job.kubectl.within("default")("get", "events", "-o", "name")
-    assert stage.node in events
+    default = job.kubectl.within("default")
+    wait_for(lambda: stage.node in default("get", "events", "-o", "name"), "an event says so")
 
     subprocess.run(
         [VPPLB, "retire", f"--namespace={namespace}"],

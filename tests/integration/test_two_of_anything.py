@@ -96,8 +96,9 @@ def test_of_two_that_overlap_the_first_goes_on_and_the_second_says_why_not(
         def roles() -> list[str]:
             return [said(one)["role"] for one in (first, beside, whole)]
 
-        stays(roles, "roles", seconds=2 * LEASE)
-        assert roles() == ["leading", "leading", "standby"]
+        two_lead = ["leading", "leading", "standby"]
+        wait_for(lambda: roles() == two_lead, "the two lead")
+        assert stays(roles, "roles", seconds=2 * LEASE) == two_lead
         first.program.stop()
         beside.program.stop()
         wait_for(lambda: said(whole)["role"] == "leading", "it leads in the end")

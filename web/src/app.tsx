@@ -6,7 +6,7 @@ import { FrontendsView, frontendCounts } from "./frontends";
 import { NodesView } from "./nodes";
 import { formatAge } from "./parts";
 import { heardAt, link, readiness, trouble } from "./server";
-import { backendCounts, now } from "./store";
+import { backendCounts, frontends, now } from "./store";
 
 const TITLES: Record<View, string> = {
   frontends: "Frontends",
@@ -60,6 +60,7 @@ export function App() {
 
 // What is wrong comes first.
 function Headline() {
+  if (!frontends.isWhole.value) return <p class="headline">reading the frontends…</p>;
   const { down, hurt, all } = frontendCounts.value;
   const { down: dead, unknown, up } = backendCounts.value;
   const parts = [

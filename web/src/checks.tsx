@@ -16,13 +16,15 @@ export function parseDuration(text: string | undefined): number | null {
 }
 
 export function ChecksView() {
-  if (!checks.names.value.length) return <p>There are no health checks yet.</p>;
+  const all = checks.names.value;
+  if (!checks.isWhole.value && !all.length) return <p>reading the health checks…</p>;
+  if (!all.length) return <p>There are no health checks yet.</p>;
   return (
     <Table
       caption="Health checks"
       columns={["Check", "Type", "Each", "Backends", "Probes a second", "Problems"]}
     >
-      {checks.names.value.map((name) => {
+      {all.map((name) => {
         const { spec, status } = checks.get(name)!;
         const used = status.backends ?? 0;
         const interval = spec.interval ?? "1s";

@@ -87,7 +87,7 @@ export function FrontendsView() {
           </button>
         )}
       </p>
-      {all === 0 && <p>There are no frontends yet.</p>}
+      {all === 0 && frontends.isWhole.value && <p>There are no frontends yet.</p>}
       <ul class="folds">
         {list.slice(0, drawn.value).map((name) => (
           <FrontendRow key={name} name={name} />

@@ -14,6 +14,7 @@ export function NodesView() {
   const judged = nodes.names.value
     .map((name) => ({ name, severity: judgeNode(nodes.get(name)!) }))
     .sort((one, other) => rank(one.severity) - rank(other.severity));
+  if (!nodes.isWhole.value && !judged.length) return <p>reading the nodes…</p>;
   if (!judged.length) return <p>There are no nodes: no agent has made its Dataplane yet.</p>;
   return (
     <ul class="folds">

@@ -114,7 +114,7 @@ async function load(): Promise<void> {
     try {
       await loadKind(frontends, `api/v1/frontends?fields=${FRONTEND_FIELDS.join()}&`);
       await Promise.all([loadRest(), ...[...unfolded.peek()].map(loadMembers)]);
-      loaded.value = true;
+      applySoon(() => (loaded.value = true)); // with what was read, not before it is shown
     } catch {
       loaded.value = false;
       await new Promise((done) => setTimeout(done, RETRY));

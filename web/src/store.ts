@@ -13,12 +13,18 @@ import {
 
 const PACE = 500; // milliseconds
 
+interface Slowed<T> {
+  readonly signal: ReadonlySignal<T>;
+  readonly follow: () => void; // now, however soon that is after the last time
+}
+
 // Follow a signal at once, but no more often than each half second.
-function slowed<T>(source: ReadonlySignal<T>): ReadonlySignal<T> {
+function slowed<T>(source: ReadonlySignal<T>): Slowed<T> {
   const slow = signal(source.peek());
   let last = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const follow = () => {
+    clearTimeout(timer);
     timer = undefined;
     last = performance.now();
     slow.value = source.peek();
@@ -29,7 +35,7 @@ function slowed<T>(source: ReadonlySignal<T>): ReadonlySignal<T> {
     const rest = last + PACE - performance.now();
     timer = setTimeout(follow, Math.max(0, rest));
   });
-  return slow;
+  return { signal: slow, follow };
 }
 
 // Objects of a kind by name. The list of names changes only when objects come or go.
@@ -37,8 +43,11 @@ export class ObjectStore<T extends StoredObject> {
   private readonly objects = new Map<string, Signal<T>>();
   readonly names = signal<readonly string[]>([]);
   private readonly version = signal(0);
+  private readonly slowed = slowed(this.version);
   // Changes with any object, but not with each: for what reads all of them.
-  readonly pace = slowed(this.version);
+  readonly pace = this.slowed.signal;
+  // Whether a whole list was read: until then nobody knows how many there are.
+  readonly isWhole = signal(false);
 
   // The newest of an object. Who asks for one that is not there is drawn again when it comes.
   get(name: string): T | undefined {
@@ -76,6 +85,8 @@ export class ObjectStore<T extends StoredObject> {
     }
     for (const name of left) if (!newer.has(name)) this.objects.delete(name);
     if (this.objects.size !== this.names.peek().length || left.size) this.writeNames();
+    this.isWhole.value = true;
+    this.slowed.follow();
   }
 
   private put(object: T): boolean {
