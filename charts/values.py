@@ -303,6 +303,29 @@ class NetworkPolicyValues(ChartModel):
     )
 
 
+class HttpValues(ChartModel):
+    """Who may read the HTTP servers of both programs, and who may act there.
+
+    By default they are plain HTTP, anybody reads, and nobody can act.
+    """
+
+    tls_secret: str = Field(
+        default="",
+        description="Secret of type kubernetes.io/tls in the release's namespace, such as"
+        " cert-manager keeps: HTTPS with it. One that is renewed is taken without a restart.",
+    )
+    auth: Literal["none", "kubernetes"] = Field(
+        default="none",
+        description="Who may read all but health: anybody, or (kubernetes) whoever may list"
+        " Frontends in the cluster, and get `/metrics` of it, by a bearer token; needs tlsSecret.",
+    )
+    actions: bool = Field(
+        default=False,
+        description="Let people act from the dashboard, with the rights of the token that they sign"
+        " in with. It is taken over TLS, or through `kubectl port-forward`.",
+    )
+
+
 class MetricsServiceValues(ChartModel):
     """A headless Service for each program; a ServiceMonitor makes them anyway."""
 
@@ -326,6 +349,16 @@ class MonitorValues(ChartModel):
     )
     metric_relabelings: list[KubernetesObject] = Field(
         default=[], description="Rules for what was read."
+    )
+    tls_config: KubernetesObject = Field(
+        default={},
+        description="How a certificate is verified, with http.tlsSecret; empty: by `ca.crt` of that"
+        " Secret, for the name NAME.NAMESPACE.svc of a program's Service.",
+    )
+    authorization: KubernetesObject = Field(
+        default={},
+        description="Who reads, with http.auth; empty: the Prometheus' own token, which a"
+        " ServiceMonitor alone can say.",
     )
 
 
@@ -456,6 +489,7 @@ class ChartValues(ChartModel):
     operator: OperatorValues = OperatorValues()
     agent: AgentValues = AgentValues()
     rbac: RbacValues = RbacValues()
+    http: HttpValues = HttpValues()
     metrics: MetricsValues = MetricsValues()
     network_policy: NetworkPolicyValues = NetworkPolicyValues()
     test: TestValues = TestValues()

@@ -1,7 +1,8 @@
 """The page of the HTTP API, and its OpenAPI document, from `telemetry.openapi`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from vpplb.telemetry.object_queries import PARAMETERS
 from vpplb.telemetry.openapi import DESCRIPTION, EVENTS, describe_api
@@ -41,10 +42,19 @@ def render_page() -> str:
     """Return docs/http-api.md."""
     paths = describe_api()["paths"]
     about = paths["/api/v1/events"]["get"]["summary"]
-    rows = [f"| `{path}` | {one['get']['summary']} |" for path, one in paths.items()]
+    rows = [*_list_paths(paths)]
     lists = [f"| `{name}` | {said} |" for name, said in PARAMETERS.items()]
     stream = [STREAM.format(about=about), *_list_events()]
     return "\n".join([INTRODUCTION, *rows, LISTS, *lists, *stream, ""])
+
+
+def _list_paths(paths: Mapping[str, Any]) -> Iterator[str]:
+    """Give a row for each path, with the methods that are not GET named."""
+    for path, one in paths.items():
+        for method, operation in one.items():
+            if method in ("get", "post", "delete"):
+                verb = "" if method == "get" else f"{method.upper()} "
+                yield f"| `{verb}{path}` | {operation['summary']} |"
 
 
 def _list_events() -> Iterator[str]:

@@ -18,6 +18,7 @@ from lab.waiting import eventually
 from vpplb.cli.main import cli
 from vpplb.standalone.app import StandaloneApp
 from vpplb.standalone.standalone_parts import StandaloneOptions
+from vpplb.telemetry.http_access import HttpAccess
 
 WEB = vip("198.51.100.1/32")
 
@@ -30,6 +31,7 @@ class LocalRouter:
         self.socket = path / "run" / "control.sock"
         self.changes_file = path / "state" / "state.changes.json"
         self.lb = FakeLoadBalancer()
+        self.http_address, self.http_access = "", HttpAccess()
         self.folder.mkdir()
         self.write(*manifests)
 
@@ -47,7 +49,8 @@ class LocalRouter:
             vpp_api_socket=Path("/nowhere"),
             state_file=self.state_file,
             control_socket=self.socket,
-            http_address="",
+            http_address=self.http_address,
+            http_access=self.http_access,
         )
         app, stop = StandaloneApp(options, self.lb, self.prober), asyncio.Event()
         task = asyncio.create_task(app.run(stop))

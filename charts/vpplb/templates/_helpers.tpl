@@ -62,19 +62,47 @@ app.kubernetes.io/component: {{ .component }}
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 {{- end -}}
 
+{{/* Flags of the HTTP server that both programs have. */}}
+{{- define "vpplb.httpArgs" -}}
+{{- if and (ne .Values.http.auth "none") (not .Values.http.tlsSecret) -}}
+{{- fail "http.auth needs http.tlsSecret: tokens are taken over TLS alone" -}}
+{{- end -}}
+{{- if .Values.http.tlsSecret -}}
+- --http-tls-cert=/etc/vpplb/tls/tls.crt
+- --http-tls-key=/etc/vpplb/tls/tls.key
+{{- end -}}
+{{- if ne .Values.http.auth "none" }}
+- --http-auth={{ .Values.http.auth }}
+{{- end -}}
+{{- end -}}
+
+{{/* Where its certificate is. */}}
+{{- define "vpplb.httpMount" -}}
+{{- if .Values.http.tlsSecret -}}
+- {name: http-tls, mountPath: /etc/vpplb/tls, readOnly: true}
+{{- end -}}
+{{- end -}}
+{{- define "vpplb.httpVolume" -}}
+{{- with .Values.http.tlsSecret -}}
+- name: http-tls
+  secret: {secretName: {{ . | quote }}}
+{{- end -}}
+{{- end -}}
+
 {{/* Probes of the HTTP port that both programs have. */}}
 {{- define "vpplb.probes" -}}
+{{- $tls := ternary ", scheme: HTTPS" "" (ne .Values.http.tlsSecret "") -}}
 startupProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: /healthz, port: http{{ $tls }}}
   periodSeconds: 1
   failureThreshold: 60
 livenessProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: /healthz, port: http{{ $tls }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  httpGet: {path: /readyz, port: http}
+  httpGet: {path: /readyz, port: http{{ $tls }}}
   periodSeconds: 5
   timeoutSeconds: 5
 {{- end -}}

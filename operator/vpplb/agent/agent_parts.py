@@ -35,6 +35,7 @@ from vpplb.resources.crd import make_schemas
 from vpplb.sync.ports import LoadBalancer
 from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
+from vpplb.telemetry.http_access import HttpAccess
 from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 from vpplb.telemetry.process_health import ProcessHealth
 from vpplb.telemetry.scraped_metrics import (
@@ -70,6 +71,7 @@ class AgentOptions:
     namespaces: tuple[str, ...] = ()
     http_address: str = ":9091"
     http_hosts: tuple[str, ...] = ()
+    http_access: HttpAccess = field(default_factory=HttpAccess)
     sync_interval: float = 30.0
     own_all: bool = False
     conf: DesiredSettings = field(default_factory=DesiredSettings)

@@ -11,9 +11,12 @@ from vpplb.files.owned_state_store import StoredState, read_owned
 from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.agent_lease import LeaseHeartbeat
+from vpplb.kube.user_api.cluster_people import ClusterPeople
+from vpplb.kube.user_api.person_client import PersonClient
 from vpplb.model.names import ObjectKey
 from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.http import HttpServer, PageUnavailable
+from vpplb.telemetry.people_routes import PeopleRoutes
 from vpplb.telemetry.start_log import describe_source, log_start
 
 log = logging.getLogger(__name__)
@@ -72,7 +75,7 @@ class Agent:
         self._registered, self._listed = asyncio.Event(), asyncio.Event()
         self._without_api = False
         """Whether it has begun though the API server does not answer."""
-        self.http = self._make_http()
+        self.http = self._make_http(client)
         self._parts.registry.register(self.http.readers)
 
     async def run(self) -> None:
@@ -214,7 +217,7 @@ class Agent:
         why = f"there is no token {token}" if token else "--no-direct"
         return f"by the API server alone: {why}"
 
-    def _make_http(self) -> HttpServer:
+    def _make_http(self, client: KubeClient) -> HttpServer:
         made, options = self._parts, self._options
         parts: Mapping[str, Callable[[], str]] = {
             "node": str,
@@ -240,6 +243,8 @@ class Agent:
             },
             checks={"api": made.health.check_api, **checks},
             find_node=lambda node: self._read_vips if node == options.node else None,
+            people=_guard_reading(options, client),
+            tls=options.http_access.tls,
         )
 
     def _check_part(self, trouble: Callable[[], str]) -> str | None:
@@ -250,6 +255,15 @@ class Agent:
         if why := self._waits_for():
             raise PageUnavailable(why)
         return await self._parts.page.read_page(frontend)
+
+
+def _guard_reading(options: AgentOptions, client: KubeClient) -> PeopleRoutes:
+    """Have everybody read, or whom the cluster lets."""
+    if not options.http_access.signed_in_only:
+        return PeopleRoutes()
+    asking = PersonClient(lambda: client.access)
+    access = ClusterPeople(client=asking, namespaces=options.namespaces)
+    return PeopleRoutes(access=access, guards_reading=True)
 
 
 def _is_enough(stored: StoredState) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from vpplb.cli import options
+from vpplb.cli.http_flags import agent_http_flags
 from vpplb.cli.service_runner import run_service
 
 
@@ -39,6 +40,7 @@ from vpplb.cli.service_runner import run_service
 @options.namespaces
 @options.http_address
 @options.http_hosts
+@agent_http_flags
 @options.traces_flag("agent")
 @options.log_flags
 def agent_command(

@@ -20,6 +20,7 @@ _LINES = {
     "import": "Make manifests of a maglev.yaml, haproxy.cfg or keepalived.conf.",
     "plan": "Show what an agent would do, and what that does to new flows.",
     "monitor": "Probe VIPs from outside, as customers do, and show what they see.",
+    "account": "Make a line for the accounts of `vpplb standalone`.",
     "vpp-simulator": "Run an in-memory VPP that speaks the binary API for the lb plugin.",
     "crds": "Write the CustomResourceDefinitions.",
     "retire": "Let statuses say that nobody keeps them (after uninstalling).",

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vpplb.cli import options
+from vpplb.cli.http_flags import cluster_http_flags
 from vpplb.cli.service_runner import run_service
 
 
@@ -27,6 +28,7 @@ from vpplb.cli.service_runner import run_service
 @options.direct_flags
 @options.http_address
 @options.http_hosts
+@cluster_http_flags
 @options.traces_flag("operator")
 @options.log_flags
 def operator_command(

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from vpplb.acting.shown_forecast import list_forecasts, show_forecast, show_settings
 from vpplb.cli.tables import write_table
 from vpplb.cli.terminal import count_of, print_coloured, print_line
-from vpplb.model.vip import VipSettings
-from vpplb.plan.forecast import ServerShare, VipForecast, forecast_vip
+from vpplb.plan.forecast import ServerShare, VipForecast
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.plan.render import call_text, op_text, settings_text
 from vpplb.sync.dry_run import DryRunResult
@@ -25,8 +25,7 @@ class PlanView:
 
     def list_forecasts(self) -> list[VipForecast]:
         """Return the forecasts of all VIPs that are, or would be, a frontend's."""
-        before, after = self.result.before, self.result.after
-        return [forecast_vip(vip, before[vip], after[vip]) for vip in before]
+        return list_forecasts(self.result)
 
 
 def print_plan(view: PlanView) -> None:
@@ -106,7 +105,7 @@ def to_json(view: PlanView) -> str:
         "withheld": result.withheld,
         "blocked": {str(vip): obstacle for vip, obstacle in result.blocked.items()},
         "calls": [_call_json(op) for op in result.ops],
-        "vips": [_vip_json(one) for one in view.list_forecasts()],
+        "vips": [show_forecast(one) for one in view.list_forecasts()],
     }
     return json.dumps(content, indent=2)
 
@@ -131,7 +130,7 @@ def _arguments_json(op: Op) -> dict[str, object]:
                 "flowTimeoutSeconds": conf.flow_timeout,
             }
         case AddVip():
-            return {"add": True, "recreated": op.recreated, **_settings_json(op.settings)}
+            return {"add": True, "recreated": op.recreated, **show_settings(op.settings)}
         case DelVip():
             return {"add": False}
         case AddServer():
@@ -142,32 +141,3 @@ def _arguments_json(op: Op) -> dict[str, object]:
             return {"server": str(op.address), "weight": op.weight, "flush": op.flush}
         case _:
             assert_never(op)
-
-
-def _settings_json(settings: VipSettings) -> dict[str, object]:
-    return {
-        "encap": settings.encap.value,
-        "dscp": settings.dscp,
-        "targetPort": settings.target_port,
-        "srcIPSticky": settings.src_ip_sticky,
-        "flowTableLength": settings.table_length,
-    }
-
-
-def _vip_json(one: VipForecast) -> dict[str, object]:
-    return {
-        "vip": str(one.vip),
-        "before": _settings_json(one.before.settings) if one.before else None,
-        "after": _settings_json(one.after.settings) if one.after else None,
-        "changed": {"buckets": one.changed, "of": one.buckets, "part": one.changed_part},
-        "servers": [
-            {"address": str(address), "before": _share_json(before), "after": _share_json(after)}
-            for address, (before, after) in one.servers.items()
-        ],
-    }
-
-
-def _share_json(share: ServerShare | None) -> dict[str, object] | None:
-    if share is None:
-        return None
-    return {"weight": share.weight, "buckets": share.buckets, "part": share.part}

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from vpplb.cli import options
+from vpplb.cli.http_flags import local_http_flags
 from vpplb.cli.service_runner import run_service
 from vpplb.cli.terminal import exit_on_findings
 
@@ -36,6 +37,7 @@ from vpplb.cli.terminal import exit_on_findings
 @options.probe_flags
 @options.local_http_address
 @options.http_hosts
+@local_http_flags
 @options.traces_flag("standalone")
 @options.log_flags
 @exit_on_findings(2)
@@ -50,7 +52,8 @@ def standalone_command(sync_interval: timedelta, no_blind_guard: bool, **given: 
 
     A service manager is told when it is ready, reloading and stopping, and given signs of life
     (Type=notify, WatchdogSec= of systemd). Metrics, health and the dashboard are served to this
-    machine alone unless --http-address says otherwise: nobody is asked for a password there.
+    machine alone unless --http-address says otherwise: nobody is asked for a password there, unless
+    --http-auth says so. With --http-actions whoever has an account acts from the dashboard.
     """
     from vpplb.standalone.app import StandaloneApp
     from vpplb.standalone.standalone_parts import StandaloneOptions

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from vpplb.controller.agent_heartbeats import AgentHeartbeats
 from vpplb.controller.direct_service import DirectOptions, DirectService
 from vpplb.controller.election_news import ElectionNews
 from vpplb.controller.operator_core import OperatorCore
+from vpplb.controller.operator_people import OperatorPeople
 from vpplb.controller.process_identity import claim_identity
 from vpplb.controller.secret_reader import SecretReader
 from vpplb.controller.stale_marker import StaleMarker
@@ -37,6 +38,7 @@ from vpplb.reconcile.reconciler import Reconciler
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.crd import make_schemas
 from vpplb.telemetry.http import HttpServer, ReadVips
+from vpplb.telemetry.http_access import HttpAccess
 from vpplb.telemetry.listen_address import ListenAddress
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.scraped_metrics import register_agents, register_direct
@@ -62,6 +64,7 @@ class OperatorOptions:
     namespaces: Sequence[str] = ()
     http_address: str = ":9091"
     http_hosts: tuple[str, ...] = ()
+    http_access: HttpAccess = field(default_factory=HttpAccess)
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0
@@ -135,6 +138,10 @@ class Operator:
         self._elector = self._make_elector(options, client, fence, clock)
         self._news = ElectionNews(self._elector, release, self._core.publisher)
         self._health = self._measure_health(client)
+        self._people = OperatorPeople(
+            client, cache, self._core, self._identity.name, clock, options.http_access, options.namespaces,
+            options.allowed,
+        )  # fmt: skip
         self._http = self._make_http(options)
         self._core.registry.register(self._http.readers)
         self._marker = StaleMarker(writing, clock)
@@ -228,6 +235,8 @@ class Operator:
             find_node=partial(_find_node, core.view, direct) if direct is not None else None,
             stream=core.stream,
             dashboard=True,
+            people=self._people.routes,
+            tls=options.http_access.tls,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -272,6 +281,7 @@ class Operator:
             group.create_task(self._health.lag.run())
             group.create_task(core.run())
             group.create_task(self._news.run())
+            group.create_task(self._people.run())
             if self._direct is not None:
                 group.create_task(self._direct.run())
             await self._elector.wait_until_looked()

@@ -76,6 +76,11 @@ class KubeClient:
         """The API server's URL."""
         return self._access.server
 
+    @property
+    def access(self) -> ClusterAccess:
+        """The way to it, as last read."""
+        return self._access
+
     @classmethod
     async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
         """Make a client from what `load_access` finds; ConfigError when it finds nothing."""

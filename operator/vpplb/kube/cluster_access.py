@@ -35,12 +35,14 @@ class ClusterAccess:
     """A way to an API server. `server` has no trailing slash.
 
     `auth_headers` gives the headers that say who we are; it is asked before each request, so
-    that a token which the kubelet has replaced is noticed within a minute.
+    that a token which the kubelet has replaced is noticed within a minute. `trust` is `tls` without a
+    certificate of ours, for who asks in another's name.
     """
 
     server: str
     auth_headers: Callable[[], Awaitable[Mapping[str, str]]]
     tls: ssl.SSLContext | None = None
+    trust: ssl.SSLContext | None = None
     server_hostname: str | None = None
     proxy: str | None = None
 
@@ -73,10 +75,12 @@ def _access_of_pod() -> ClusterAccess:
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     token = _FileToken(_POD / "token")
     token.read()
+    tls = _build_tls({"certificate-authority": str(_POD / "ca.crt")}, {})
     return ClusterAccess(
         server=server,
         auth_headers=token.auth_headers,
-        tls=_build_tls({"certificate-authority": str(_POD / "ca.crt")}, {}),
+        tls=tls,
+        trust=tls,
         proxy=_proxy_from_environment(server),
     )
 
@@ -168,6 +172,7 @@ async def _access_of_context(chosen: _ChosenContext) -> ClusterAccess:
         server=server,
         auth_headers=auth_headers,
         tls=_build_tls(cluster, user) if server.startswith("https") else None,
+        trust=_build_tls(cluster, {}) if server.startswith("https") else None,
         server_hostname=cluster.get("tls-server-name") or None,
         proxy=cluster.get("proxy-url") or _proxy_from_environment(server),
     )

@@ -48,6 +48,9 @@ BACKEND_PAUSED = _backend("Normal", "BackendPaused", "a person paused it")
 BACKEND_RESUMED = _backend("Normal", "BackendResumed", "a person resumed it")
 BACKEND_DISABLED = _backend("Normal", "BackendDisabled", "a person disabled it")
 BACKEND_ENABLED = _backend("Normal", "BackendEnabled", "a person enabled it")
+CHANGED_FROM_DASHBOARD = _backend(
+    "Normal", "ChangedFromDashboard", "a person did something to it from the dashboard; who, what"
+)
 FRONTEND_UP = _frontend("Normal", "FrontendUp", "it serves again")
 FRONTEND_DOWN = _frontend("Warning", "FrontendDown", "it cannot serve")
 POOL_FAILOVER = _frontend("Normal", "PoolFailover", "another pool serves; from which, to which")
@@ -82,6 +85,7 @@ EVENT_REASONS = (
     BACKEND_RESUMED,
     BACKEND_DISABLED,
     BACKEND_ENABLED,
+    CHANGED_FROM_DASHBOARD,
     *BROKEN_REFERENCES,
     FRONTEND_UP,
     FRONTEND_DOWN,

@@ -13,6 +13,7 @@ from vpplb.model.health import HealthTransition
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import Prober
 from vpplb.standalone.control_objects import ControlObjects
+from vpplb.standalone.dashboard_people import make_people
 from vpplb.standalone.decision_handler import DecisionHandler
 from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.local_view import LocalStateView
@@ -66,7 +67,8 @@ class StandaloneApp:
             name_beside(options.state_file, "changes.json"), clock.now, options.allowed
         )
         self._folder = self._make_folder()
-        self._control = self._make_control()
+        self._objects = self._make_objects()
+        self._control = ControlServer(options.control_socket, self._objects)
         self._health = ProcessHealth(
             processes=self._prober.count_processes,
             lateness=self._prober.list_lateness,
@@ -92,19 +94,18 @@ class StandaloneApp:
             self._manager.announce_reload,
         )
 
-    def _make_control(self) -> ControlServer:
+    def _make_objects(self) -> ControlObjects:
         decided = self._decided
-        objects = ControlObjects(
+        return ControlObjects(
             decided.objects, self._shown, decided.stream, self._folder, self._changes
         )
-        return ControlServer(self._options.control_socket, objects)
 
     def _make_http(self, registry: MetricsRegistry) -> HttpServer:
-        decided, vpp = self._decided, self._vpp
+        decided, vpp, options = self._decided, self._vpp, self._options
         return HttpServer(
-            address=self._options.http_address,
+            address=options.http_address,
             metrics=registry.render_pieces,
-            hosts=self._options.http_hosts,
+            hosts=options.http_hosts,
             alive={"probers": self._alive},
             figures=self._health.list_figures,
             facts={
@@ -123,6 +124,8 @@ class StandaloneApp:
             find_node=lambda node: vpp.page.read_page if node == NODE else None,
             stream=decided.stream,
             dashboard=True,
+            people=make_people(options, decided, self._objects, SystemClock()),
+            tls=options.http_access.tls,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -26,6 +26,7 @@ from vpplb.sync.syncer import VppSyncer
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.decision_log import DecisionLog
 from vpplb.telemetry.event_stream import EventStream
+from vpplb.telemetry.http_access import HttpAccess
 from vpplb.telemetry.metrics import AgentMetrics, DecisionMetrics, MetricsRegistry
 from vpplb.telemetry.scraped_metrics import register_packets, register_unprogrammed
 from vpplb.telemetry.state_view import DecidedStateView
@@ -51,6 +52,7 @@ class StandaloneOptions:
     control_socket: Path | None = None
     http_address: str = "127.0.0.1:9091"
     http_hosts: tuple[str, ...] = ()
+    http_access: HttpAccess = field(default_factory=HttpAccess)
     netns: str = ""
     transition_history: int = 5
     probe_workers: int = 0

@@ -1,4 +1,4 @@
-"""The HTTP server of every program: metrics, health, and read-only state. Nothing changes by it.
+"""The HTTP server of every program: metrics, health, state, and what people do (`people_routes`).
 
 Reading must not stop deciding: connections are bounded (`connections`), large answers are made in
 slices and shared (`shared_answers`), and handed on no faster than they are taken.
@@ -20,10 +20,13 @@ from vpplb.telemetry import dashboard, metrics
 from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
 from vpplb.telemetry.event_stream import RESET, EventStream, StreamEvent
+from vpplb.telemetry.http_tls import BadCertificate, TlsFiles
 from vpplb.telemetry.http_readers import HttpReaders, StaleReason
 from vpplb.telemetry.listen_address import ListenAddress, parse_address
 from vpplb.telemetry.object_queries import ObjectQuery, UnknownQuery, format_key
 from vpplb.telemetry.openapi import describe_api
+from vpplb.telemetry.people_routes import MOST_BODY, MOST_FIELD, PeopleRoutes
+from vpplb.telemetry.request_errors import RequestRefused
 from vpplb.telemetry.shared_answers import Answer, SharedAnswers, accepts_gzip, gzip_pieces
 
 _KINDS = {kind.plural: kind for kind in OWN_KINDS}
@@ -60,14 +63,6 @@ ReadVips = Callable[[ObjectKey | None], Awaitable[Mapping[str, object]]]
 
 class PageUnavailable(Exception):
     """What was asked for cannot be known now; the text says why. Answered by 503."""
-
-
-class _RequestRefused(Exception):
-    """A request is answered by `status`, and by what the text says."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
-        self.status = status
 
 
 class StateView(Protocol):
@@ -112,32 +107,49 @@ class HttpServer:
     find_node: Callable[[str], ReadVips | None] | None = None
     stream: EventStream | None = None
     dashboard: bool = False
+    people: PeopleRoutes = field(default_factory=PeopleRoutes)
+    tls: TlsFiles | None = None
     guard: ConnectionGuard = field(default_factory=ConnectionGuard)
     _answers: SharedAnswers = field(default_factory=SharedAnswers)
     readers: HttpReaders = field(default_factory=HttpReaders)
     _runner: web.AppRunner | None = None
     _server: asyncio.Server | None = None
+    _watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         where = parse_address(self.address)
         if where is None:
             return self
         self._runner = web.AppRunner(
-            self._make_app(), access_log=None, handle_signals=False, shutdown_timeout=1.0
-        )
+            self._make_app(), access_log=None, handle_signals=False, shutdown_timeout=1.0,
+            max_field_size=MOST_FIELD,
+        )  # fmt: skip
         await self._runner.setup()
         make = self._runner.server
         assert make is not None
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self.guard.wrap_factory(make), where.host, where.port, backlog=128
-            )
-        except OSError as error:
+            await self._listen(make, where)
+        except (OSError, BadCertificate) as error:
             await self._runner.cleanup()
-            raise CannotListen(f"cannot listen on {where}: {error.strerror or error}") from error
+            said = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise CannotListen(f"cannot listen on {where}: {said}") from error
         return self
 
+    async def _listen(self, make: Callable[[], asyncio.Protocol], where: ListenAddress) -> None:
+        factory: Callable[[], asyncio.BaseProtocol] = self.guard.wrap_factory(make)
+        if self.tls is not None:
+            self.tls.load()
+            factory = self.guard.wrap_tls(make, self.tls.find_context)
+        self._server = await asyncio.get_running_loop().create_server(
+            factory, where.host, where.port, backlog=128
+        )
+        if self.tls is not None:
+            self._watching = asyncio.create_task(self.tls.watch_files())
+
     async def __aexit__(self, *_: object) -> None:
+        await self.people.close()
+        if self._watching is not None:
+            self._watching.cancel()
         if self.stream is not None:
             self.stream.close()
         if self._server is not None:
@@ -161,7 +173,8 @@ class HttpServer:
         return [f"{name}: {text}" for name, text in found if text is not None]
 
     def _make_app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard_request, _errors_as_json, self._check_host])
+        checks = [self._guard_request, _errors_as_json, self._check_host, self._check_reader]
+        app = web.Application(middlewares=checks, client_max_size=MOST_BODY)
         app.on_response_prepare.append(_add_headers)
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/healthz", self._get_healthz)
@@ -178,6 +191,7 @@ class HttpServer:
             app.router.add_get(f"/api/v1/{kind}/{{namespace}}/{{name}}", self._get_object)
         if self.dashboard:
             app.router.add_get("/", dashboard.make_route())
+            self.people.add_routes(app.router, _json_response)
         return app
 
     @web.middleware
@@ -190,7 +204,12 @@ class HttpServer:
         host = request.headers.get("Host")
         if not is_own_host(host, self.hosts):
             said = f"{host} is not this server: ask by its address, or allow --http-host"
-            raise _RequestRefused(421, said)  # RFC 9110, 15.5.20
+            raise RequestRefused(421, said)  # RFC 9110, 15.5.20
+        return await handler(request)
+
+    @web.middleware
+    async def _check_reader(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        await self.people.check_reader(request)
         return await handler(request)
 
     async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
@@ -213,7 +232,7 @@ class HttpServer:
         kind = _KINDS[request.match_info["kind"]]
         query = _parse_query(request)
         if query.frontend is not None and kind != ObjectKind.BACKEND:
-            raise _RequestRefused(400, "frontend is asked of backends alone")
+            raise RequestRefused(400, "frontend is asked of backends alone")
         write = partial(self._write_objects, kind, query)
         return await self._write_answer(request, str(query), write, _JSON)
 
@@ -223,7 +242,7 @@ class HttpServer:
         assert self.view is not None
         found = self.view.show_object(kind, key)
         if found is None:
-            raise _RequestRefused(404, f"no such object: {'/'.join(filter(None, key))}")
+            raise RequestRefused(404, f"no such object: {'/'.join(filter(None, key))}")
         return _json_response(found)
 
     async def _get_vips(self, request: web.Request) -> web.Response:
@@ -231,7 +250,7 @@ class HttpServer:
         query = _parse_query(request, only="frontend")
         read = self.find_node(request.match_info["name"])
         if read is None:
-            raise _RequestRefused(404, f"no such node: {request.match_info['name']}")
+            raise RequestRefused(404, f"no such node: {request.match_info['name']}")
         return _json_response(await read(query.frontend))
 
     def _write_document(self) -> Iterator[bytes]:
@@ -240,6 +259,8 @@ class HttpServer:
             stream=self.stream is not None,
             dashboard=self.dashboard,
             vips=self.find_node is not None,
+            signing_in=self.dashboard and self.people.access is not None,
+            acting=self.dashboard and self.people.runner is not None,
         )
         yield _json_text(document) + b"\n"
 
@@ -363,13 +384,13 @@ def _run_checks(what: str, checks: Mapping[str, Check], more: Mapping[str, objec
 
 def _parse_query(request: web.Request, only: str = "") -> ObjectQuery:
     if len(set(request.query)) < len(request.query):
-        raise _RequestRefused(400, "a parameter is given twice")
+        raise RequestRefused(400, "a parameter is given twice")
     if only and (others := request.query.keys() - {only}):
-        raise _RequestRefused(400, f"there is no parameter {min(others)}; there is: {only}")
+        raise RequestRefused(400, f"there is no parameter {min(others)}; there is: {only}")
     try:
         return ObjectQuery.parse(request.query)
     except UnknownQuery as error:
-        raise _RequestRefused(400, str(error)) from None
+        raise RequestRefused(400, str(error)) from None
 
 
 async def _write_piece(response: web.StreamResponse, piece: bytes) -> None:
@@ -405,8 +426,10 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
         if allow := error.headers.get("Allow"):
             response.headers["Allow"] = allow
         return response
-    except _RequestRefused as error:
-        return _json_response({"error": str(error)}, status=error.status)
+    except RequestRefused as error:
+        refused = _json_response({"error": str(error)}, status=error.status)
+        refused.headers.update(error.headers)
+        return refused
     except PageUnavailable as error:
         return _json_response({"error": " ".join(str(error).split())}, status=503)
 

@@ -9,10 +9,12 @@ from vpplb.resources.base import KindDefinition
 from vpplb.resources.crd import DEFINITIONS, make_structural
 from vpplb.resources.schema import Schema
 from vpplb.telemetry.object_queries import PARAMETERS
+from vpplb.telemetry.openapi_people import ACTION_EVENT, PEOPLE, describe_people
 
 DESCRIPTION = """\
 What each program says of itself, and, of the operator and `vpplb standalone`, all objects as they
-are decided at this moment. It is read-only and asks for no password: keep its port to yourself.
+are decided at this moment. It is read-only and asks for no password, unless it is told to by
+`--http-actions` and `--http-auth`: keep its port to yourself.
 A request must name this server, or is answered by 421 (`--http-host` allows further names)."""
 
 _TEXT: Schema = {"type": "string"}
@@ -21,7 +23,13 @@ _TIME: Schema = {"type": "string", "format": "date-time"}
 
 
 def describe_api(
-    *, objects: bool = True, stream: bool = True, dashboard: bool = True, vips: bool = True
+    *,
+    objects: bool = True,
+    stream: bool = True,
+    dashboard: bool = True,
+    vips: bool = True,
+    signing_in: bool = True,
+    acting: bool = True,
 ) -> Schema:
     """Return the document of a server: of what every program has, and what is asked for."""
     paths = {
@@ -39,6 +47,7 @@ def describe_api(
         paths["/api/v1/dataplanes/{name}/vips"] = _describe_vips()
     if dashboard:
         paths["/"] = _get("Dashboard", "The dashboard.", {"text/html": {"schema": _TEXT}})
+        paths |= describe_people(signing_in=signing_in, acting=acting)
     schemas = {one.kind.value: _show_kind(one) for one in DEFINITIONS} if objects else {}
     return {
         "openapi": "3.1.0",
@@ -52,6 +61,7 @@ def describe_api(
                 **schemas,
                 **({"NodeVips": _NODE_VIPS} if vips else {}),
                 **(EVENTS if stream else {}),
+                **(PEOPLE if dashboard else {}),
             }
         },
     }
@@ -284,6 +294,7 @@ EVENTS: dict[str, Schema] = {
         {"backend": _TEXT, "frontend": _TEXT},
         "A Backend is no longer a member of a Frontend; both as namespace/name.",
     ),
+    "action": ACTION_EVENT,
     "reset": _object({}, "Events were missed: read the lists again."),
 }
 """What the data of each event of the stream is, by the event's type."""

@@ -112,7 +112,9 @@ class AgentReader:
         else:
             pod = await self._find_pod(node)
             client = self.session.client
-            answer = await client.get_through_pod(key_of(pod), _http_port(pod), path)
+            answer = await client.get_through_pod(
+                key_of(pod), _http_port(pod), path, tls=_has_tls(pod)
+            )
         try:
             found = _read_vips(answer)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -142,3 +144,11 @@ def _http_port(pod: JsonObject) -> int:
         if port.get("name") == _PORT_NAME
     ]
     return int(ports[0]) if ports else _PORT
+
+
+def _has_tls(pod: JsonObject) -> bool:
+    """Tell whether the HTTP port has TLS, as the kubelet's probes are told."""
+    return any(
+        ((container.get("livenessProbe") or {}).get("httpGet") or {}).get("scheme") == "HTTPS"
+        for container in pod["spec"]["containers"]
+    )

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import click
 
+from vpplb.acting.spec_edits import read_pools
 from vpplb.cli.verbs.door import find_door, read_reach
-from vpplb.cli.verbs.frontends import read_pools
 from vpplb.cli.verbs.session import UsualFlags, VerbSession
 from vpplb.model.names import ObjectKind
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import click
 
+from vpplb.acting.spec_edits import DISABLE_PAUSED, PAUSE
 from vpplb.cli.options import DURATION
 from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.completion import complete_backends
@@ -14,7 +15,6 @@ from vpplb.cli.verbs.flags import usual_flags
 from vpplb.cli.verbs.rollout_wait import timeout_flag
 from vpplb.cli.verbs.session import UsualFlags, VerbFailure, VerbSession
 from vpplb.cli.verbs.switches import (
-    PAUSE,
     check_choice,
     find_backends,
     turn_switch,
@@ -23,14 +23,6 @@ from vpplb.cli.verbs.switches import (
 from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.resources.raw_fields import spec_of
-
-_OUT = (
-    {"op": "test", "path": "/spec/paused", "value": True},
-    {"op": "add", "path": "/spec/enabled", "value": False},
-    {"op": "add", "path": "/spec/paused", "value": False},
-)
-"""What is still paused is disabled, and no more: `enable` alone brings it back."""
-
 
 @click.command(
     name="drain",
@@ -95,7 +87,7 @@ async def _disable_paused(session: VerbSession, raw: JsonObject) -> bool:
     """Disable a backend unless somebody has resumed it meanwhile; tell whether it is out."""
     client, key = session.client, key_of(raw)
     try:
-        await client.apply_json_patch(ObjectKind.BACKEND, key, _OUT)
+        await client.apply_json_patch(ObjectKind.BACKEND, key, DISABLE_PAUSED)
     except ApiError as error:
         if error.status != 422:
             raise

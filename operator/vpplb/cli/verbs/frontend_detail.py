@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from vpplb.cli.verbs.frontends import FrontendLine, read_frontend_line, read_pools, share_by_server
+from vpplb.acting.spec_edits import read_pools
+from vpplb.cli.verbs.frontends import FrontendLine, read_frontend_line, share_by_server
 from vpplb.cli.verbs.nodes import find_idleness
 from vpplb.cli.verbs.object_problems import FieldDeviation, read_deviations
 from vpplb.cli.verbs.shown_status import (

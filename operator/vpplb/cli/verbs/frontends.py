@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vpplb.acting.spec_edits import read_pools
 from vpplb.cli.verbs.object_problems import (
     FieldDeviation,
     ObjectProblem,
@@ -82,17 +83,6 @@ def share_by_server(vip: ShownVip) -> dict[str, tuple[float, float]]:
         str(address): (buckets / length, weights[address] / total if total else 0.0)
         for address, buckets in count_buckets(weights, length).items()
     }
-
-
-def read_pools(raw: JsonObject) -> list[JsonObject]:
-    """Return the pools of a Frontend that have a name, each with its `backends` that have one."""
-    pools = _named_entries(spec_of(raw).get("pools"))
-    return [pool | {"backends": _named_entries(pool.get("backends"))} for pool in pools]
-
-
-def _named_entries(entries: object) -> list[JsonObject]:
-    found = entries if isinstance(entries, list) else []
-    return [one for one in found if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
 def key_by_name(items: Sequence[JsonObject]) -> dict[str, JsonObject]:

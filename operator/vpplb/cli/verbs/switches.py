@@ -1,11 +1,12 @@
 """`kubectl vpplb pause`, `resume`, `disable` and `enable`: take backends out, and back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import click
 
+from vpplb.acting.spec_edits import DISABLE, ENABLE, PAUSE, RESUME, BackendSwitch
 from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand
@@ -14,17 +15,7 @@ from vpplb.cli.verbs.rollout_wait import find_backend_lack, timeout_flag, wait_f
 from vpplb.cli.verbs.session import UsualFlags, VerbFailure, VerbSession
 from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.model.names import ObjectKind
-from vpplb.resources.adjustable import list_adjustable
 from vpplb.resources.raw_fields import spec_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendSwitch:
-    """A boolean of a Backend's spec, the value to give it, and how that is called when done."""
-
-    field: str
-    value: bool
-    done: str
 
 
 def _switch_command(verb: str, switch: BackendSwitch, text: str) -> click.Command:
@@ -47,10 +38,10 @@ def _switch_command(verb: str, switch: BackendSwitch, text: str) -> click.Comman
             newest = [await turn_switch(session, raw, switch) for raw in found]
             for raw in newest if wait else ():
                 await wait_and_tell(session, raw, timeout)
-            kept = [raw for raw in newest if wait and _find_other(raw, switch)]
+            kept = [raw for raw in newest if wait and switch.find_other(raw)]
             if kept:
                 names = ", ".join(raw["metadata"]["name"] for raw in kept)
-                raise VerbFailure(f"out all the same: {names}; {_find_other(kept[0], switch)}")
+                raise VerbFailure(f"out all the same: {names}; {switch.find_other(kept[0])}")
 
         flags.run_work(turn_all)
 
@@ -78,29 +69,19 @@ async def find_backends(session: VerbSession, names: Sequence[str]) -> list[Json
 
 async def turn_switch(session: VerbSession, raw: JsonObject, switch: BackendSwitch) -> JsonObject:
     name = raw["metadata"]["name"]
-    if list_adjustable(ObjectKind.BACKEND, spec_of(raw))[switch.field] is switch.value:
-        print_line(f"backend {name} already {switch.done}{_but(_find_other(raw, switch))}")
+    if switch.is_turned(raw):
+        print_line(f"backend {name} already {switch.done}{_but(switch.find_other(raw))}")
         return raw
-    patch = {"spec": {switch.field: switch.value}}
-    newest = await session.client.edit_object(ObjectKind.BACKEND, key_of(raw), patch)
+    newest = await session.client.edit_object(ObjectKind.BACKEND, key_of(raw), switch.patch)
     disabled = switch.field == "paused" and not spec_of(newest).get("enabled", True)
     note = " (it is disabled, so that has no effect until it is enabled)" if disabled else ""
-    note = note or _but(_find_other(newest, switch))
+    note = note or _but(switch.find_other(newest))
     print_line(f"backend {name} {switch.done}{note}")
     return newest
 
 
 def _but(other: str) -> str:
     return f", but {other}" if other else ""
-
-
-def _find_other(raw: JsonObject, switch: BackendSwitch) -> str:
-    """Say by which other switch a backend stays out that this one lets in; empty: by none."""
-    if switch.field == "enabled" and switch.value and spec_of(raw).get("paused", False):
-        return "paused: `resume` has it probed again"
-    if switch.field == "paused" and not switch.value and not spec_of(raw).get("enabled", True):
-        return "disabled: `enable` lets it serve again"
-    return ""
 
 
 async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelta) -> None:
@@ -113,7 +94,6 @@ async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelt
     print_line(f"backend {name} is {status.get('state')}{seen} on all nodes after {took}")
 
 
-PAUSE = BackendSwitch(field="paused", value=True, done="paused")
 pause_command = _switch_command(
     "pause",
     PAUSE,
@@ -129,7 +109,7 @@ pause_command = _switch_command(
 )
 resume_command = _switch_command(
     "resume",
-    BackendSwitch(field="paused", value=False, done="resumed"),
+    RESUME,
     """Probe paused backends again; each serves once it has proved to be up.
 
     One that is disabled as well stays out until `enable`.
@@ -141,7 +121,7 @@ resume_command = _switch_command(
 )
 disable_command = _switch_command(
     "disable",
-    BackendSwitch(field="enabled", value=False, done="disabled"),
+    DISABLE,
     """Take backends out at once: no new flows, and those that they have are cut.
 
     \b
@@ -151,7 +131,7 @@ disable_command = _switch_command(
 )
 enable_command = _switch_command(
     "enable",
-    BackendSwitch(field="enabled", value=True, done="enabled"),
+    ENABLE,
     """Let disabled backends serve again; each serves once it has proved to be up.
 
     One that is paused as well stays out until `resume`.

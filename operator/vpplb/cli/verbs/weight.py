@@ -1,23 +1,22 @@
 """`kubectl vpplb weight`: the weight of a backend in a pool of a frontend."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 import click
 
+from vpplb.acting.spec_edits import MemberPlace, find_places, read_pools
 from vpplb.cli.terminal import print_line
 from vpplb.cli.verbs.completion import complete_frontends, complete_members, complete_pools
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.flags import usual_flags
-from vpplb.cli.verbs.frontends import read_pools, share_by_server
+from vpplb.cli.verbs.frontends import share_by_server
 from vpplb.cli.verbs.output import format_percent
 from vpplb.cli.verbs.rollout_wait import find_frontend_lack, timeout_flag, wait_flag, wait_until
 from vpplb.cli.verbs.session import UsualFlags, VerbFailure, VerbSession, describe_others
 from vpplb.cli.verbs.shown_status import read_shown_frontend
 from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
-from vpplb.resources.adjustable import DEFAULT_WEIGHT
 from vpplb.resources.raw_fields import spec_of
 
 ATTEMPTS = 5
@@ -77,13 +76,13 @@ async def _set_weight(
     label = f"frontend {frontend}, pool {pool}: {backend}"
     for _ in range(ATTEMPTS):
         raw = await session.get_object(ObjectKind.FRONTEND, frontend)
-        path, before = _find_member(raw, pool, backend)
-        if before == weight:
+        place = _find_place(raw, pool, backend)
+        if place.weight == weight:
             print_line(f"{label} already has weight {weight}")
             return raw
         try:
             newest = await session.client.apply_json_patch(
-                ObjectKind.FRONTEND, key_of(raw), _weight_operations(path, pool, backend, weight)
+                ObjectKind.FRONTEND, key_of(raw), place.write_weight(backend, weight)
             )
         except ApiError as error:
             if error.status != 422 or _written_pools(raw) == _written_pools(
@@ -91,7 +90,7 @@ async def _set_weight(
             ):
                 raise
             continue  # a test failed: the pools have changed since they were read
-        print_line(f"{label} weight {before} → {weight}")
+        print_line(f"{label} weight {place.weight} → {weight}")
         return newest
     raise VerbFailure(f"frontend {frontend} is being edited by somebody else; nothing was changed")
 
@@ -100,34 +99,18 @@ def _written_pools(raw: JsonObject) -> object:
     return spec_of(raw).get("pools")
 
 
-def _find_member(raw: JsonObject, pool: str, backend: str) -> tuple[tuple[int, int], int]:
-    """Return where the backend stands, and its weight (VerbFailure, with what there is instead)."""
-    name = raw["metadata"]["name"]
-    pools = read_pools(raw)
+def _find_place(raw: JsonObject, pool: str, backend: str) -> MemberPlace:
+    """Return where the backend stands (VerbFailure, with what there is instead)."""
+    if places := find_places(raw, backend, pool):
+        return places[0]
+    name, pools = raw["metadata"]["name"], read_pools(raw)
     names = [one["name"] for one in pools]
     if pool not in names:
         raise VerbFailure(f"frontend {name} has no pool {pool}; {describe_others(pool, names)}")
-    at = names.index(pool)
-    members = pools[at]["backends"]
-    inside = [one["name"] for one in members]
-    if backend not in inside:
-        raise VerbFailure(
-            f"pool {pool} of frontend {name} has no {backend}; {describe_others(backend, inside)}"
-        )
-    index = inside.index(backend)
-    return (at, index), members[index].get("weight", DEFAULT_WEIGHT)
-
-
-def _weight_operations(
-    at: tuple[int, int], pool: str, backend: str, weight: int
-) -> list[Mapping[str, object]]:
-    here = f"/spec/pools/{at[0]}"
-    member = f"{here}/backends/{at[1]}"
-    return [
-        {"op": "test", "path": f"{here}/name", "value": pool},
-        {"op": "test", "path": f"{member}/name", "value": backend},
-        {"op": "add", "path": f"{member}/weight", "value": weight},
-    ]
+    inside = [one["name"] for one in pools[names.index(pool)]["backends"]]
+    raise VerbFailure(
+        f"pool {pool} of frontend {name} has no {backend}; {describe_others(backend, inside)}"
+    )
 
 
 def _describe_share(raw: JsonObject, backend: str) -> str:

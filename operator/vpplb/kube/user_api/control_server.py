@@ -272,7 +272,7 @@ class ControlServer:
 
     async def _patch(self, kind: ObjectKind, request: web.Request) -> web.StreamResponse:
         key, patch = _key_of(kind, request), await _read_json(request)
-        edit = _read_edit(request.content_type, patch)
+        edit = read_edit(request.content_type, patch)
         self._read_object(kind, key)
         await self._objects.edit_spec(kind, key, edit, await self._name_peer(request))
         return web.json_response(self._read_object(kind, key))
@@ -362,7 +362,7 @@ async def _read_json(request: web.Request) -> Any:
         raise api_error(400, "BadRequest", f"the request is not JSON: {error}") from error
 
 
-def _read_edit(content_type: str, patch: Any) -> Callable[[Any], Any]:
+def read_edit(content_type: str, patch: Any) -> Callable[[Any], Any]:
     """Return what a patch of an object does to its spec; ApiError for what is none."""
     if content_type == MERGE_PATCH and isinstance(patch, dict) and set(patch) == {"spec"}:
         return lambda spec: _merge_patch(spec, patch["spec"])

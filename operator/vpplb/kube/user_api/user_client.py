@@ -108,10 +108,15 @@ class UserClient:
         query = {"fieldManager": USER_FIELD_MANAGER}
         return await self._send_request("PATCH", path, query=query, body=body, content_type=patch)
 
-    async def get_through_pod(self, pod: ObjectKey, port: int, path: str) -> JsonObject:
-        """GET from a pod's HTTP port by way of the API server (right `get` on `pods/proxy`)."""
+    async def get_through_pod(
+        self, pod: ObjectKey, port: int, path: str, *, tls: bool = False
+    ) -> JsonObject:
+        """GET from a pod's HTTP port by way of the API server (right `get` on `pods/proxy`).
+
+        With `tls` over HTTPS; the API server takes any certificate.
+        """
         named = RESOURCES[ObjectKind.POD].object_path(
-            ObjectKey(pod.namespace, f"{pod.name}:{port}"), "proxy"
+            ObjectKey(pod.namespace, f"{'https:' if tls else ''}{pod.name}:{port}"), "proxy"
         )
         try:
             return await self._send_request("GET", named + path)
