@@ -75,7 +75,9 @@ class FakeUserClient(UserClient):
     ) -> JsonObject:
         return await self._edit_as(key, operations, lambda: self.server.edit(kind, key, operations))
 
-    async def get_through_pod(self, pod: ObjectKey, port: int, path: str) -> JsonObject:
+    async def get_through_pod(
+        self, pod: ObjectKey, port: int, path: str, *, tls: bool = False
+    ) -> JsonObject:
         return self.pods[pod, port, path]
 
     async def watch_objects(

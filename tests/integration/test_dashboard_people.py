@@ -1,7 +1,7 @@
-"""People at an operator's HTTP server, on a real API server: it says who they are, and what they may.
+"""People at an operator's HTTP server: a real API server says who they are, and what they may.
 
-alice may edit Backends and Frontends of one namespace, bob may look at both namespaces, and a scraper
-may get `/metrics`.
+alice may edit Backends and Frontends of one namespace, bob may look at both, and a scraper may get
+`/metrics`.
 """
 
 import json
@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,7 @@ def binding(kind: str, name: str, role: str, subject: Kubectl) -> dict[str, Any]
             "kind": "ClusterRole",
             "name": role if role in ("edit", "view") else f"{subject.namespace}-{role}",
         },
-        "subjects": [
-            {"kind": "ServiceAccount", "name": name, "namespace": subject.namespace}
-        ],
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": subject.namespace}],
     }
 
 
@@ -79,9 +78,7 @@ class People:
         trust = ssl.create_default_context(cafile=str(self.certificate))
         jar = aiohttp.CookieJar(unsafe=True)
         connector = aiohttp.TCPConnector(ssl=trust)
-        async with aiohttp.ClientSession(
-            self.url, cookie_jar=jar, connector=connector
-        ) as session:
+        async with aiohttp.ClientSession(self.url, cookie_jar=jar, connector=connector) as session:
             if name:
                 body = {"token": self.tokens[name]}
                 async with session.post("/api/v1/session", json=body, headers=OWN) as response:
@@ -134,11 +131,8 @@ def people(
             env={"KUBECONFIG": str(control_plane.operator_kubeconfig)},
         )
         stack.callback(operator.stop)
-        for namespace in (shop, bank):
-            wait_for(
-                lambda namespace=namespace: namespace.field("vfe", "web", ".status.dataplane"),
-                "the frontend is decided",
-            )
+        for decided in (shop, bank):
+            wait_for(partial(decided.field, "vfe", "web", ".status.dataplane"), "it is decided")
         yield People(
             url=f"https://127.0.0.1:{port}",
             certificate=certificate,
@@ -159,9 +153,7 @@ async def act(
         return response.status, await response.json()
 
 
-async def read(
-    session: aiohttp.ClientSession, path: str, token: str = ""
-) -> tuple[int, str]:
+async def read(session: aiohttp.ClientSession, path: str, token: str = "") -> tuple[int, str]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with session.get(path, headers=headers) as response:
         return response.status, await response.text()
@@ -182,8 +174,10 @@ async def test_what_is_done_is_done_by_the_person_and_told_so(people: People) ->
     raw = people.shop.get("vbe", "a")
     assert raw["spec"]["paused"] is True
     wait_for(
-        lambda: f"paused by {user(people, 'alice')} from the dashboard"
-        in people.shop("get", "events", "-o", "jsonpath={.items[*].message}"),
+        lambda: (
+            f"paused by {user(people, 'alice')} from the dashboard"
+            in people.shop("get", "events", "-o", "jsonpath={.items[*].message}")
+        ),
         "the event is there",
     )
     people.shop.patch("vbe", "a", {"spec": {"paused": False}})
@@ -227,9 +221,9 @@ async def test_a_weight_is_the_persons_edit_of_the_frontend(people: People) -> N
         }
         _, told = await act(browser, body)
         assert told["backends"][0]["outcome"] == "done", told
-    managers = json.loads(
-        people.shop("get", "vfe", "web", "-o", "json", "--show-managed-fields")
-    )["metadata"]["managedFields"]
+    managers = json.loads(people.shop("get", "vfe", "web", "-o", "json", "--show-managed-fields"))[
+        "metadata"
+    ]["managedFields"]
     assert "vpplb-dashboard" in {one["manager"] for one in managers}
     assert people.shop.field("vfe", "web", ".spec.pools[0].backends[1].weight") == "7"
 
@@ -296,7 +290,11 @@ async def test_who_may_read_is_what_the_cluster_says(people: People) -> None:
         [
             ("scraper", "/metrics"),
             ("bob", "/api/v1/frontends"),
-            *((name, path) for name in ("", "scraper", "bob", "nobody") for path in ("/readyz", "/")),
+            *(
+                (name, path)
+                for name in ("", "scraper", "bob", "nobody")
+                for path in ("/readyz", "/")
+            ),
         ],
         200,
     )

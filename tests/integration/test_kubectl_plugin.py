@@ -286,19 +286,19 @@ def test_a_weight_reaches_vpp_and_says_what_share_that_is(plugin: Plugin) -> Non
 def test_pools_that_are_turned_round_meanwhile_get_the_weight_where_it_belongs(
     plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vpplb.cli.verbs import weight
+    from vpplb.acting.spec_edits import MemberPlace
 
     pools = plugin.job.frontend(pools=POOLS)["spec"]["pools"]
     turned = [pools[1], {**pools[0], "backends": pools[0]["backends"][::-1]}]
-    original = weight._weight_operations
+    original = MemberPlace.write_weight
 
     def meddling(*arguments: Any) -> Any:
-        monkeypatch.setattr(weight, "_weight_operations", original)
+        monkeypatch.setattr(MemberPlace, "write_weight", original)
         change = [{"op": "replace", "path": "/spec/pools", "value": turned}]
         plugin.job.kubectl.patch("vfe", "web", change)
         return original(*arguments)
 
-    monkeypatch.setattr(weight, "_weight_operations", meddling)
+    monkeypatch.setattr(MemberPlace, "write_weight", meddling)
     plugin.say("weight", "web", "main", "nginx1", "7")
     spec = plugin.job.kubectl.get("vfe", "web")["spec"]
     assert [

@@ -59,8 +59,7 @@ class ActionObjects:
         members = {key for one in chosen for key in self._list_members(one)}
         found: dict[tuple[str, ObjectKey], Mapping[str, Any]] = {}
         checks = {
-            (ObjectKind.HEALTH_CHECK, key)
-            for key in self.stored.list_keys(ObjectKind.HEALTH_CHECK)
+            (ObjectKind.HEALTH_CHECK, key) for key in self.stored.list_keys(ObjectKind.HEALTH_CHECK)
         }
         names = {(ObjectKind.FRONTEND, key) for key in chosen} | checks
         names |= {(ObjectKind.BACKEND, key) for key in members | set(backends)}

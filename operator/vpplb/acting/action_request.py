@@ -59,7 +59,7 @@ def parse_request(body: object) -> ActionRequest:
     if unknown := body.keys() - _FIELDS:
         raise BadRequest(f"there is no field {min(map(str, unknown))}")
     try:
-        action = PersonalAction(body.get("action"))
+        action = PersonalAction(str(body.get("action")))
     except ValueError:
         raise BadRequest(f"action: one of {', '.join(PersonalAction)}") from None
     weighing = action is PersonalAction.WEIGHT

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vpplb.acting.action_objects import ActionObjects
 from vpplb.acting.action_forecast import SWITCHES, forecast_action
+from vpplb.acting.action_objects import ActionObjects
 from vpplb.acting.action_request import ActionRequest, PersonalAction
 from vpplb.acting.drain_watch import DRAIN_TIMEOUT, LOOK_EVERY, find_pause_lack
 from vpplb.acting.ports import (
@@ -20,7 +20,7 @@ from vpplb.acting.ports import (
     PeopleAccess,
     Person,
 )
-from vpplb.acting.spec_edits import DISABLE_PAUSED, SpecEdit, find_places
+from vpplb.acting.spec_edits import DISABLE_PAUSED, PAUSE, SpecEdit, find_places
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.printable import make_printable
@@ -58,9 +58,7 @@ class ActionRunner:
     tell: Callable[[ActionRecord], None]
     allowed: AddressAllowances = NOTHING
     _draining: dict[ObjectKey, asyncio.Task[None]] = field(default_factory=dict)
-    _forecasts: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(MOST_FORECASTS)
-    )
+    _forecasts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_FORECASTS))
 
     async def run(self, person: Person, request: ActionRequest) -> Mapping[str, object]:
         """Do what is asked for, or forecast it; return what came of it (AccessUnknown)."""
@@ -70,7 +68,7 @@ class ActionRunner:
         if request.dry_run:
             possible = [key for key, step in steps.items() if step.edits and may[key]]
             answer["backends"] = [_show_step(key, steps[key], may[key]) for key in steps]
-            return answer | await self._forecast(request, possible)
+            return {**answer, **await self._forecast(request, possible)}
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def act(key: ObjectKey) -> Mapping[str, object]:
@@ -101,13 +99,14 @@ class ActionRunner:
         but = f", but {other}" if (other := switch.find_other(raw)) else ""
         edit = SpecEdit(ObjectKind.BACKEND, key, switch.patch)
         if request.action is PersonalAction.DRAIN:
+            grace = request.grace.total_seconds()
             if key in self._draining:
                 return _Step(why_not="it is being drained", already=True)
             if (raw.get("spec") or {}).get("enabled") is False:
                 return _Step(why_not="already disabled", already=True)
             if len(self._draining) + len(request.backends) > MOST_DRAINS:
                 return _Step(why_not=f"{MOST_DRAINS} backends are being drained")
-            return _Step(edits=(edit,), said=f"paused, disabled in {request.grace}")
+            return _Step(edits=(edit,), said=f"paused, to be disabled in {grace:g} s")
         if switch.is_turned(raw):
             return _Step(why_not=f"already {switch.done}{but}", already=True)
         return _Step(edits=(edit,), said=f"{switch.done}{but}")
@@ -126,17 +125,13 @@ class ActionRunner:
         pools = ", ".join(f"{one.weight} → {request.weight} in pool {one.pool}" for one in changed)
         return _Step(
             edits=[
-                SpecEdit(
-                    ObjectKind.FRONTEND, frontend, one.write_weight(key.name, request.weight)
-                )
+                SpecEdit(ObjectKind.FRONTEND, frontend, one.write_weight(key.name, request.weight))
                 for one in changed
             ],
             said=f"weight {pools} of frontend {frontend}",
         )
 
-    async def _ask_rights(
-        self, person: Person, request: ActionRequest
-    ) -> Mapping[ObjectKey, bool]:
+    async def _ask_rights(self, person: Person, request: ActionRequest) -> Mapping[ObjectKey, bool]:
         """Ask once for each namespace whether the person may do it there."""
         kind = ObjectKind.BACKEND if request.frontend is None else ObjectKind.FRONTEND
         edited = {key: request.frontend or key for key in request.backends}
@@ -152,9 +147,7 @@ class ActionRunner:
     ) -> Mapping[str, object]:
         async with self._forecasts:
             there = await self.objects.gather_objects(backends, request.frontend)
-            return await asyncio.to_thread(
-                forecast_action, there, request, backends, self.allowed
-            )
+            return await asyncio.to_thread(forecast_action, there, request, backends, self.allowed)
 
     # --- doing it ----------------------------------------------------------------------------
 
@@ -208,13 +201,11 @@ class ActionRunner:
         try:
             lack = await self._wait_paused(key)
             if lack:
-                said = f"stays paused, and is not disabled: {lack}"
+                said = f"not disabled: {lack}"
                 self._tell(person, request, key, done=False, said=said)
                 return
             await asyncio.sleep(request.grace.total_seconds())
-            await self.objects.edit_spec(
-                person, SpecEdit(ObjectKind.BACKEND, key, DISABLE_PAUSED)
-            )
+            await self.objects.edit_spec(person, SpecEdit(ObjectKind.BACKEND, key, DISABLE_PAUSED))
             self._tell(person, request, key, done=True, said="disabled: `enable` brings it back")
         except (EditRefused, AccessUnknown) as error:
             said = f"not disabled at the end: {make_printable(str(error))}"
@@ -228,13 +219,23 @@ class ActionRunner:
     async def _wait_paused(self, key: ObjectKey) -> str:
         """Wait until all nodes give a backend no new flows; say what lacks when they never do."""
         until = asyncio.get_running_loop().time() + DRAIN_TIMEOUT
-        using = self.objects.find_frontends([key])
+        using, seen = self.objects.find_frontends([key]), False
         while True:
             frontends = [self.objects.show_object(ObjectKind.FRONTEND, name) for name in using]
             lack = find_pause_lack(key, [one for one in frontends if one is not None])
+            if self._is_paused(key):
+                seen = True
+            elif seen:
+                return "somebody has resumed it"
+            else:
+                lack = "the pause has not been told to this program"
             if not lack or asyncio.get_running_loop().time() >= until:
                 return lack
             await asyncio.sleep(LOOK_EVERY)
+
+    def _is_paused(self, key: ObjectKey) -> bool:
+        stored = self.objects.stored.get(ObjectKind.BACKEND, key)
+        return stored is not None and PAUSE.is_turned(stored.raw)
 
 
 def _show_step(key: ObjectKey, step: _Step, allowed: bool) -> Mapping[str, object]:

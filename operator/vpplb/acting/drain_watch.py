@@ -26,7 +26,8 @@ def find_pause_lack(backend: ObjectKey, frontends: Iterable[Mapping[str, Any]]) 
         programmed = next(
             (one for one in status.get("conditions") or () if one["type"] == "Programmed"), None
         )
-        if programmed is not None and programmed["status"] != "True":
-            if programmed.get("reason") != "NoNodes":
-                return f"frontend {name}: {programmed.get('message') or programmed.get('reason')}"
+        if programmed is None or programmed["status"] == "True":
+            continue
+        if programmed.get("reason") != "NoNodes":
+            return f"frontend {name}: {programmed.get('message') or programmed.get('reason')}"
     return ""

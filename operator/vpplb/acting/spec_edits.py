@@ -69,8 +69,11 @@ class MemberPlace(NamedTuple):
     weight: int
 
     def write_weight(self, backend: str, weight: int) -> Operations:
-        """Return the patch that sets the weight; it names what it is about, and so hits no other
-        entry of pools that somebody edits at the same time."""
+        """Return the patch that sets the weight.
+
+        It names what it is about, and so hits no other entry of pools that somebody edits at the
+        same time.
+        """
         pool = f"/spec/pools/{self.pool_index}"
         member = f"{pool}/backends/{self.member_index}"
         return (

@@ -25,7 +25,7 @@ def account_command(name: str) -> None:
     terminal. Only its hash (scrypt) is written.
 
     \b
-    Examples:   umask 077; vpplb account alice >> /etc/vpplb/accounts
+    Examples:   vpplb account alice >> /etc/vpplb/accounts
                 pass show vpplb/alice | vpplb account alice >> /etc/vpplb/accounts
     """
     from vpplb.files.account_file import hash_password

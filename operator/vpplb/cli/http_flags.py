@@ -45,8 +45,8 @@ def _auth_option(way: str, said: str) -> Callable[[F], F]:
         "--http-auth",
         default="none",
         type=click.Choice(["none", way]),
-        help=f"Who may read the HTTP server, but for health, which anybody may: none: anybody; {way}:"
-        f" {said}.",
+        help="Who may read the HTTP server, but for health, which anybody may: none: anybody;"
+        f" {way}: {said}.",
     )
 
 

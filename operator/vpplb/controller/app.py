@@ -139,8 +139,8 @@ class Operator:
         self._news = ElectionNews(self._elector, release, self._core.publisher)
         self._health = self._measure_health(client)
         self._people = OperatorPeople(
-            client, cache, self._core, self._identity.name, clock, options.http_access, options.namespaces,
-            options.allowed,
+            client, cache, self._core, self._identity.name, clock,
+            options.http_access, options.namespaces, options.allowed,
         )  # fmt: skip
         self._http = self._make_http(options)
         self._core.registry.register(self._http.readers)

@@ -5,7 +5,6 @@ the person's, and the API server's affair. The events that tell of it are theref
 through the leader's fence.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from vpplb.acting.action_objects import ActionObjects

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-COST, BLOCKS, LANES = 1 << 15, 8, 1
+COST, BLOCKS, PARALLEL = 1 << 15, 8, 1
 """32 MiB and a tenth of a second each time."""
-MOST_COST, MOST_BLOCKS, MOST_LANES = 1 << 17, 16, 4
+MOST_COST, MOST_BLOCKS, MOST_PARALLEL = 1 << 17, 16, 4
 _SALT_BYTES, _KEY_BYTES = 16, 32
 MOST_NAME, MOST_PASSWORD, MOST_FILE = 64, 1024, 1 << 20
 _SCHEME = "scrypt"
@@ -33,7 +33,7 @@ class PasswordHash(NamedTuple):
 
     cost: int
     blocks: int
-    lanes: int
+    parallel: int
     salt: bytes
     key: bytes
 
@@ -42,7 +42,7 @@ class PasswordHash(NamedTuple):
         return hmac.compare_digest(_derive_key(password, *self[:4]), self.key)
 
     def __str__(self) -> str:
-        numbers = f"{self.cost},{self.blocks},{self.lanes}"
+        numbers = f"{self.cost},{self.blocks},{self.parallel}"
         return f"${_SCHEME}${numbers}${_encode(self.salt)}${_encode(self.key)}"
 
 
@@ -51,18 +51,24 @@ def hash_password(password: str) -> PasswordHash:
     if not 0 < len(password) <= MOST_PASSWORD:
         raise ValueError(f"a password has 1 to {MOST_PASSWORD} characters")
     salt = secrets.token_bytes(_SALT_BYTES)
-    key = _derive_key(password, COST, BLOCKS, LANES, salt)
-    return PasswordHash(COST, BLOCKS, LANES, salt, key)
+    key = _derive_key(password, COST, BLOCKS, PARALLEL, salt)
+    return PasswordHash(COST, BLOCKS, PARALLEL, salt, key)
 
 
-def _derive_key(password: str, cost: int, blocks: int, lanes: int, salt: bytes) -> bytes:
-    memory = 128 * blocks * (cost + lanes + 2) * 2
+def _derive_key(password: str, cost: int, blocks: int, parallel: int, salt: bytes) -> bytes:
+    memory = 128 * blocks * (cost + parallel + 2) * 2
     return hashlib.scrypt(
-        password.encode(errors="surrogatepass"), salt=salt, n=cost, r=blocks, p=lanes, maxmem=memory, dklen=_KEY_BYTES
+        password.encode(errors="surrogatepass"),
+        salt=salt,
+        n=cost,
+        r=blocks,
+        p=parallel,
+        maxmem=memory,
+        dklen=_KEY_BYTES,
     )
 
 
-NOBODY = PasswordHash(COST, BLOCKS, LANES, b"\0" * _SALT_BYTES, b"\0" * _KEY_BYTES)
+NOBODY = PasswordHash(COST, BLOCKS, PARALLEL, b"\0" * _SALT_BYTES, b"\0" * _KEY_BYTES)
 """What a name that is nobody's is tried against, so that it takes as long as one that is."""
 
 
@@ -109,8 +115,7 @@ class AccountFile:
 
     def _parse_lines(self, text: str) -> Iterator[tuple[str, PasswordHash]]:
         names = set()
-        for number, line in enumerate(text.splitlines(), 1):
-            line = line.strip()
+        for number, line in enumerate(map(str.strip, text.splitlines()), 1):
             if not line or line.startswith("#"):
                 continue
             name, _, hashed = line.partition(":")
@@ -127,11 +132,11 @@ def _parse_hash(text: str) -> PasswordHash:
     """Read a hash (ValueError, which does not show it)."""
     try:
         empty, scheme, numbers, salt, key = text.split("$")
-        cost, blocks, lanes = map(int, numbers.split(","))
-        made = PasswordHash(cost, blocks, lanes, _decode(salt), _decode(key))
+        cost, blocks, parallel = map(int, numbers.split(","))
+        made = PasswordHash(cost, blocks, parallel, _decode(salt), _decode(key))
     except (ValueError, binascii.Error):
         raise ValueError("not a line of `vpplb account`") from None
-    small = 2 <= cost <= MOST_COST and 1 <= blocks <= MOST_BLOCKS and 1 <= lanes <= MOST_LANES
+    small = 2 <= cost <= MOST_COST and 1 <= blocks <= MOST_BLOCKS and 1 <= parallel <= MOST_PARALLEL
     if empty or scheme != _SCHEME or cost & (cost - 1) or not small or len(made.key) != _KEY_BYTES:
         raise ValueError("not a line of `vpplb account`")
     return made

@@ -35,8 +35,8 @@ class ClusterAccess:
     """A way to an API server. `server` has no trailing slash.
 
     `auth_headers` gives the headers that say who we are; it is asked before each request, so
-    that a token which the kubelet has replaced is noticed within a minute. `trust` is `tls` without a
-    certificate of ours, for who asks in another's name.
+    that a token which the kubelet has replaced is noticed within a minute. `trust` is `tls` without
+    a certificate of ours, for whoever asks in another's name.
     """
 
     server: str

@@ -1,7 +1,7 @@
 """People at a router's HTTP server: who may read, and acting from the dashboard.
 
-What they do goes the same road as `vpplb ctl`: over what the files say, and only what may be changed
-beside them.
+What they do goes the same road as `vpplb ctl`: over what the files say, and only what may be
+changed beside them.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ LASTS = 8 * 3600
 """Seconds for which a sign-in counts."""
 KEPT_PASSWORDS = 64
 """Passwords in headers that are known to be right, so that a scraper's is not hashed each time."""
-_WRONG = "the name or the password is wrong"
+_WRONG_PASSWORD = "the name or the password is wrong"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,11 +43,11 @@ class LocalPeople:
             raise NotSignedIn("a name and a password are wanted")
         hashed = self._read_accounts().get(name)
         if len(password) > MOST_PASSWORD:
-            raise NotSignedIn(_WRONG)
+            raise NotSignedIn(_WRONG_PASSWORD)
         async with self._one_at_a_time:  # each takes 32 MiB
             right = await asyncio.to_thread((hashed or NOBODY).is_of, password)
         if hashed is None or not right:
-            raise NotSignedIn(_WRONG)
+            raise NotSignedIn(_WRONG_PASSWORD)
         return Person(name=name, credential=self._sign(name, hashed))
 
     async def identify_person(self, credential: str) -> Person:

@@ -3,8 +3,8 @@
 aiohttp waits without end for the first request of a connection, or for the rest of one, and takes
 as many connections as there are descriptors, which the prober needs too. So each connection is
 ended that has begun no whole request in time, and where there are too many, the one that has been
-idle the longest makes room. With TLS that holds from the first byte: who never ends a handshake is no
-better than who never sends a request.
+idle the longest makes room. With TLS that holds from the first byte: who never ends a
+handshake is no better than who never sends a request.
 """
 
 import asyncio
@@ -149,7 +149,9 @@ class _GuardedTls(SSLProtocol):
         self, guard: ConnectionGuard, inside: asyncio.Protocol, context: ssl.SSLContext
     ) -> None:
         loop = asyncio.get_running_loop()
-        super().__init__(loop, inside, context, loop.create_future(), server_side=True)
+        handshake = loop.create_future()
+        handshake.add_done_callback(_ignore_failure)
+        super().__init__(loop, inside, context, handshake, server_side=True)
         self._guard = guard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -160,3 +162,9 @@ class _GuardedTls(SSLProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._guard.on_closed(self._guarded)
         super().connection_lost(exc)
+
+
+def _ignore_failure(handshake: asyncio.Future[None]) -> None:
+    """Take the outcome of a handshake: who speaks no TLS, or trusts us not, is no news."""
+    if not handshake.cancelled():
+        handshake.exception()

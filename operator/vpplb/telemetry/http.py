@@ -20,8 +20,8 @@ from vpplb.telemetry import dashboard, metrics
 from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
 from vpplb.telemetry.event_stream import RESET, EventStream, StreamEvent
-from vpplb.telemetry.http_tls import BadCertificate, TlsFiles
 from vpplb.telemetry.http_readers import HttpReaders, StaleReason
+from vpplb.telemetry.http_tls import BadCertificate, TlsFiles
 from vpplb.telemetry.listen_address import ListenAddress, parse_address
 from vpplb.telemetry.object_queries import ObjectQuery, UnknownQuery, format_key
 from vpplb.telemetry.openapi import describe_api

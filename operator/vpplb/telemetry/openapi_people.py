@@ -65,8 +65,8 @@ PEOPLE: dict[str, Schema] = {
             "name": _TEXT,
             "trouble": _TEXT,
         },
-        "Whether one may act here at all, how one signs in (null: one cannot), who may read, and who"
-        " asks. `trouble` says why a sign-in does not count.",
+        "Whether one may act here at all, how one signs in (null: one cannot), who may read, and"
+        " who asks. `trouble` says why a sign-in does not count.",
         optional=("trouble",),
     ),
     "SignIn": {
@@ -136,13 +136,13 @@ ACTION_EVENT = _object(
         "done": _FLAG,
         "said": _TEXT,
     },
-    "Somebody did something to a Backend by this server, or was refused; `frontend` is empty but for"
-    " weights.",
+    "Somebody did something to a Backend by this server, or was refused; `frontend` is empty but"
+    " for weights.",
 )
 
 
 def describe_people(*, signing_in: bool, acting: bool) -> dict[str, Any]:
-    """Return the paths."""
+    """Return the paths of signing in, and of acting where that is on."""
     said = "Whether and how one signs in here, and who is signed in."
     session: Schema = {"get": _operation("Session", said, _ref("Session"), failures=(429, 503))}
     if signing_in:

@@ -1,4 +1,4 @@
-"""How often somebody may fail to sign in, and act: bounded by whom, bounded in all, and in memory."""
+"""How often somebody may fail to sign in, and act: by whom it is, in all, and in bounded memory."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from vpplb.model.token_bucket import TokenBucket
 
 MOST_NAMES = 1024
-"""Peers and persons that are remembered; who comes then pushes out the one that was away longest."""
+"""Peers and persons that are remembered; a new one pushes out whoever was away longest."""
 
 
 @dataclass(slots=True, kw_only=True)

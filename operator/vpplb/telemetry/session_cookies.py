@@ -1,7 +1,7 @@
 """The cookies that carry what proves a person: in parts, since browsers drop a large one.
 
-A token with many groups in it is longer than the 4,096 bytes that a browser keeps of a cookie, which
-it drops without a word (envoy#27875, oauth2-proxy#644).
+A token with many groups in it is longer than the 4,096 bytes that a browser keeps of a cookie,
+which it drops without a word (envoy#27875, oauth2-proxy#644).
 """
 
 import base64

@@ -24,6 +24,7 @@ from vpplb.kube.api_types import ApiError, JsonObject, key_of
 from vpplb.model.names import ObjectKind
 from vpplb.resources.raw_fields import spec_of
 
+
 @click.command(
     name="drain",
     cls=VerbCommand,

@@ -64,7 +64,7 @@ def _find_allowed(there: PlannedObjects, given: AddressAllowances) -> AddressAll
     """Add to what is `given` what the accepted objects need: the program that runs allows it."""
     allowed = given
     for (kind, _), raw in there.items():
-        if _is_accepted(raw) and not _is_understood(kind, raw, allowed):
+        if _is_accepted(dict(raw)) and not _is_understood(kind, raw, allowed):
             wider = (
                 replace(allowed, loopback=loopback, nat=nat)
                 for loopback, nat in ((True, allowed.nat), (allowed.loopback, True), (True, True))
@@ -133,7 +133,7 @@ def _lay_over(there: Mapping[str, Any] | None, written: Mapping[str, Any]) -> Js
     created = old.get("creationTimestamp") or SystemClock().now().isoformat()
     laid = {**written, "metadata": {**metadata, "creationTimestamp": created}}
     kind, says = str(written.get("kind")), spec_of(written)
-    by_hand = {one.field: one for one in read_deviations(there or {})}
+    by_hand = {one.field: one for one in read_deviations(dict(there or {}))}
     kept = {
         field: by_hand[field].value
         for field, value in (list_adjustable(kind, says) if by_hand else {}).items()
@@ -142,7 +142,9 @@ def _lay_over(there: Mapping[str, Any] | None, written: Mapping[str, Any]) -> Js
     return {**laid, "spec": adjust_spec(kind, says, kept)} if kept else laid
 
 
-def _find_named(names: Iterable[str], objects: PlannedObjects, namespace: str) -> frozenset[ObjectKey]:
+def _find_named(
+    names: Iterable[str], objects: PlannedObjects, namespace: str
+) -> frozenset[ObjectKey]:
     found = set()
     for name in names:
         key = ObjectKey.parse_text(name) if "/" in name else ObjectKey(namespace, name)

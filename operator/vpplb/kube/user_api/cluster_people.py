@@ -51,7 +51,9 @@ class ClusterPeople:
     async def identify_person(self, credential: str) -> Person:
         if not is_token(credential):
             raise NotSignedIn("what was sent is no token")
-        name = await _ask_kept(self._names, _digest(credential), lambda: self._find_name(credential))
+        name = await _ask_kept(
+            self._names, _digest(credential), lambda: self._find_name(credential)
+        )
         if not name:
             raise NotSignedIn("the cluster does not know this token, or it has expired")
         return Person(name=name, credential=credential)
@@ -99,9 +101,7 @@ class ClusterPeople:
             raise
 
 
-async def _ask_kept(
-    kept: KeptAnswers[T], asked: object, ask: Callable[[], Awaitable[T]]
-) -> T:
+async def _ask_kept(kept: KeptAnswers[T], asked: object, ask: Callable[[], Awaitable[T]]) -> T:
     try:
         return await kept.get_answer(asked, ask)
     except NoAnswer as error:

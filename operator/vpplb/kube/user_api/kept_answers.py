@@ -1,8 +1,8 @@
 """Answers about people that are kept: for a minute, and longer while the API server is away.
 
-A scrape each 15 s then costs the API server a request or two a minute, and goes on while it is away,
-which is when metrics are wanted most (kube-rbac-proxy#59). Who asks while it is away does not wait
-for it each time.
+A scrape each 15 s then costs the API server a request or two a minute, and goes on while it is
+away, which is when metrics are wanted most (kube-rbac-proxy#59). Who asks while it is away does not
+wait for it each time.
 """
 
 import asyncio
