@@ -319,6 +319,34 @@ async def test_a_resumed_check_tells_why_its_verdict_stands(running: ProberStage
     assert running.reasons("b") == [(1, "503")]
 
 
+async def test_a_history_begins_when_it_is_asked_for_and_says_whether_more_comes(
+    running: ProberStage,
+) -> None:
+    running.answer("b", up=True)
+    running.assign("b")
+    assert await running.told() == ("b", 1, True)
+    key = ObjectKey("ns", "b")
+    first = running.prober.read_histories([key])[key]
+    assert (first.is_probed, len(first.records)) == (True, 0)
+
+    def recorded() -> list[tuple[ProbeCode, str]]:
+        history = running.prober.read_histories([key])[key]
+        assert history.since == first.since
+        return [(record.code, record.detail[:3]) for _, record in history.records]
+
+    running.answer("b", up=False)
+    assert await running.told() == ("b", 1, False)
+    await eventually(lambda: (ProbeCode.L7STS, "503") in recorded(), "the probe that failed")
+    running.cancel("b")
+    assert not running.prober.read_histories([key])[key].is_probed
+
+
+async def test_of_what_is_not_probed_the_history_is_empty(running: ProberStage) -> None:
+    key = ObjectKey("ns", "absent")
+    history = running.prober.read_histories([key])[key]
+    assert (history.is_probed, list(history.records)) == (False, [])
+
+
 async def test_cancelling_what_is_not_assigned_is_nothing(running: ProberStage) -> None:
     running.cancel("b")
     await running.nothing_more_is_told()

@@ -1,7 +1,8 @@
 """A Prober without probes: a test says what each backend answers, and the verdicts come at once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from vpplb.model.health import ProbeCode, ProbeResponse, ProbeResult
@@ -9,6 +10,8 @@ from vpplb.model.names import ObjectKey
 from vpplb.reconcile.ports import (
     CheckVerdict,
     ProbeAssignment,
+    ProbeHistory,
+    ProbeRecord,
     ProbeStats,
     ResponseChange,
     VerdictReason,
@@ -34,6 +37,8 @@ class FakeProber:
         self._on_response_change: Callable[[ResponseChange], None] = lambda _: None
         self._on_reason: Callable[[VerdictReason], None] = lambda _: None
         self._reasons: dict[ObjectKey, tuple[ProbeCode, str]] = {}
+        self._since: dict[ObjectKey, datetime] = {}
+        self._records: list[ProbeRecord] = []
 
     async def start(
         self,
@@ -58,6 +63,16 @@ class FakeProber:
     def list_lateness(self) -> Sequence[float]:
         """It is never late."""
         return [0.0]
+
+    def read_histories(self, backends: Sequence[ObjectKey]) -> Mapping[ObjectKey, ProbeHistory]:
+        """Give what was answered since the first question; it never ends."""
+        found = {}
+        for key in backends:
+            since = self._since.setdefault(key, datetime.now(UTC))
+            records = [(n, one) for n, one in enumerate(self._records, 1) if one.backend == key]
+            is_probed = self._on_verdict is not None and key in self.running
+            found[key] = ProbeHistory(is_probed, since, records)
+        return found
 
     def find_trouble(self) -> str | None:
         """There is none."""
@@ -102,6 +117,8 @@ class FakeProber:
         up, code, detail = self._answers[key]
         if self._on_verdict is None:
             return
+        if key in self._since:
+            self._records.append(ProbeRecord(key, time.time(), 0.0, code, detail))
         response = ProbeResult(code=code).response
         if response is not self._responses.get(key):
             self._responses[key] = response

@@ -3,127 +3,46 @@
 import gzip
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from lab.dashboard_server import SINCE, DashboardServer, shown_backend, shown_frontend
+from lab.dashboard_window import (
+    BACKEND,
+    FRONTEND,
+    NARROW,
+    PICTURES,
+    VIPS,
+    WIDE,
+    OpenPage,
+    make_objects,
+    open_browser,
+    open_page,
+)
 from lab.http_get import http_get
 from lab.processes import Program, free_port
 from lab.waiting import PATIENCE, wait_for
-from vpplb.model.names import ObjectKind
 
 pytestmark = [pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 PAGE = ROOT / "operator/vpplb/telemetry/dashboard.html"
-PICTURES = ROOT / "build/pictures"
-CHROMIUM = shutil.which("chromium")
 NOTICED = 5.0
 """Seconds within which the page has to say that the server is silent; and what a browser needs."""
-WIDE, NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 VIEWS = ("frontends", "nodes", "checks", "events")
-
-FRONTEND, BACKEND = ObjectKind.FRONTEND, ObjectKind.BACKEND
-NODE = {
-    "metadata": {"name": "lb-1", "labels": {}},
-    "spec": {},
-    "status": {
-        "vpp": {"version": "26.10", "connected": True, "since": SINCE},
-        "direct": {"operator": "op-1", "since": SINCE},
-        "frontends": {"total": 3, "programmed": 3, "summary": "3/3"},
-        "programmed": {"shop/web": "1", "shop/mail": "2"},
-        "conditions": [{"type": "Connected", "status": "True", "reason": "Connected"}],
-    },
-}
-CHECK = {
-    "metadata": {"namespace": "shop", "name": "http", "labels": {}},
-    "spec": {"type": "HTTP", "port": 80, "interval": "500ms"},
-    "status": {"backends": 4},
-}
-VIPS = {
-    "node": "lb-1",
-    "at": SINCE,
-    "vips": [
-        {
-            "vip": "192.0.2.1/32 tcp/80",
-            "frontend": "shop/web",
-            "flowTableLength": 1024,
-            "packets": {"existing": 10, "first": 2, "untracked": 0, "no_server": 0},
-            "servers": [
-                {"address": "10.0.0.1", "weight": 100, "buckets": 256},
-                {"address": "10.0.0.2", "weight": 100, "buckets": 768},
-            ],
-        }
-    ],
-}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    assert CHROMIUM, "these tests need a browser: apt install chromium"
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"]  # tests run as root
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-
-
-class OpenPage:
-    """The dashboard of a server in a window. Nothing may go wrong in it, or leave its origin."""
-
-    def __init__(self, server: DashboardServer, browser: Browser, size: ViewportSize) -> None:
-        self.server, self.page = server, browser.new_page(viewport=size)
-        self.page.set_default_timeout(PATIENCE * 1000)
-        expect.set_options(timeout=PATIENCE * 1000)
-        self.wrong: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    def go(self, query: str = "") -> Page:
-        self.page.goto(self.server.url + query)
-        expect(self.link).to_have_text(re.compile("live"))
-        return self.page
-
-    @property
-    def link(self) -> Locator:
-        """What the page says of the server."""
-        return self.page.locator(".link-state")
-
-    @property
-    def rows(self) -> list[str]:
-        """The names of the frontends that are shown, in order."""
-        return [one.strip() for one in self.page.locator(".fold .summary button").all_inner_texts()]
-
-    def row(self, name: str) -> Locator:
-        return self.page.locator(f'[id="{name}"]')
-
-
-def make_objects() -> list[tuple[ObjectKind, dict[str, Any]]]:
-    broken = ("False", "Rejected", "the address is one of others")
-    standby = ("True", "StandbyPool", "pool spare serves")
-    backends = [("a", "up"), ("b", "up"), ("c", "down"), ("d", "down")]
-    return [
-        (FRONTEND, shown_frontend("web", {"a": "up", "b": "up"})),
-        (FRONTEND, shown_frontend("dead", {"c": "down", "d": "down"}, address="192.0.2.2")),
-        (
-            FRONTEND,
-            shown_frontend(
-                "mail", {"a": "up"}, address="2001:db8::1", pools=("spare",), Degraded=standby
-            ),
-        ),
-        (FRONTEND, shown_frontend("new", {"a": "up"}, namespace="bank", Accepted=broken)),
-        *((BACKEND, shown_backend(name, state)) for name, state in backends),
-        (BACKEND, shown_backend("a", namespace="bank")),
-        (ObjectKind.HEALTH_CHECK, CHECK),
-        (ObjectKind.DATAPLANE, NODE),
-    ]
+    with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -136,11 +55,8 @@ def server() -> Iterator[DashboardServer]:
 
 @pytest.fixture
 def shown(server: DashboardServer, browser: Browser) -> Iterator[OpenPage]:
-    shown = OpenPage(server, browser, WIDE)
-    yield shown
-    shown.page.close()
-    assert shown.wrong == []
-    assert {url for url in shown.asked if not url.startswith(server.url)} <= {"data:,"}
+    with open_page(server, browser) as shown:
+        yield shown
 
 
 # --- what is wrong comes first --------------------------------------------------------------------
@@ -164,7 +80,6 @@ def test_what_the_server_says_of_itself_is_shown(shown: OpenPage) -> None:
     expect(page.get_by_label("What is wrong with the server")).to_contain_text("fail for 9 s")
     shown.server.not_ready = ""
     expect(page.get_by_label("What is wrong with the server")).to_have_count(0)
-    expect(shown.link).to_contain_text("this operator leads")
 
 
 def test_a_frontend_unfolds_to_its_backends_with_reasons_and_exact_shares(shown: OpenPage) -> None:

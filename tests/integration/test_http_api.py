@@ -172,6 +172,17 @@ def test_the_vips_of_a_node_are_as_the_document_says(running: MainJob, program: 
     assert sum(one["buckets"] for one in web["servers"]) == web["flowTableLength"]
 
 
+def test_the_probes_of_a_frontend_are_as_the_document_says(running: MainJob) -> None:
+    base = running.stage.operator.http
+    url = f"{base}/api/v1/probes?frontend={running.kubectl.namespace}/web"
+    first = read(url)
+    assert all(one["probed"] for one in first["items"])
+    wait_for(lambda: all(one["probes"] for one in read(url)["items"]), "each has a probe")
+    found = read(url)
+    validate(base, found, "ProbeHistories")
+    assert read(f"{url}&after={found['last']}")["last"] >= found["last"]
+
+
 def test_the_vips_of_a_node_are_unknown_without_its_agent_and_of_no_node_there_are_none(
     running: MainJob,
 ) -> None:

@@ -6,7 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from vpplb.model.clock import SystemClock
+from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.probers.probe_histories import ProbeHistories
+from vpplb.reconcile.ports import ProbeHistory, ProbeRecord
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import HttpServer, ReadVips
 from vpplb.telemetry.http_readers import HttpReaders
@@ -107,6 +111,8 @@ class DashboardServer:
             self.objects.put(kind, shown)
         self.readers = HttpReaders()
         self.vips: Mapping[str, Mapping[str, object]] = {}
+        self.histories = ProbeHistories(lambda backends: None, SystemClock())
+        self.unprobed: set[ObjectKey] = set()
         self.port = port
         self._loop = asyncio.new_event_loop()
         self._ready, self._stop = threading.Event(), asyncio.Event()
@@ -135,6 +141,7 @@ class DashboardServer:
             view=self.objects,
             stream=self.stream,
             find_node=self._find_node,
+            histories=self._read_histories,
             dashboard=True,
             readers=self.readers,
         )
@@ -149,6 +156,11 @@ class DashboardServer:
             return self.vips[node]
 
         return read if node in self.vips else None
+
+    def _read_histories(self, backends: Sequence[ObjectKey]) -> Mapping[ObjectKey, ProbeHistory]:
+        self.histories.follow_backends(backends)
+        show = self.histories.show_history
+        return {each: show(each, is_probed=each not in self.unprobed) for each in backends}
 
     def _call(self, callback: Callable[..., None], *args: object) -> None:
         self._loop.call_soon_threadsafe(callback, *args)
@@ -166,6 +178,13 @@ class DashboardServer:
             self.stream.publish(kind.lower(), told, object=f"{key.namespace}/{key.name}")
 
         self._call(tell)
+
+    def probe(
+        self, name: str, took: float = 0.001, code: ProbeCode = ProbeCode.L7OK, detail: str = ""
+    ) -> None:
+        """Have a backend of `shop` probed, with this result, if anybody follows that."""
+        record = ProbeRecord(ObjectKey("shop", name), time.time(), took, code, detail)
+        self._call(self.histories.add_records, [record])
 
     def tell(self, event: str, **data: object) -> None:
         """Have an event told."""

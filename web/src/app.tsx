@@ -1,10 +1,15 @@
 import { useComputed } from "@preact/signals";
 import { currentView, setFilter, VIEWS, type View } from "./address";
+import { Acting } from "./acting";
 import { ChecksView } from "./checks";
 import { EventsView } from "./events";
 import { FrontendsView, frontendCounts } from "./frontends";
 import { NodesView } from "./nodes";
+import { findOperatorProblems, LeaderName } from "./operators";
 import { formatAge } from "./parts";
+import type { Problem } from "./problems";
+import { mayRead } from "./session";
+import { Account } from "./sign_in";
 import { heardAt, link, readiness, trouble } from "./server";
 import { backendCounts, frontends, now } from "./store";
 
@@ -33,6 +38,7 @@ export function App() {
         <h1>vpplb</h1>
         <Headline />
         <LinkState />
+        <Account />
       </header>
       <Warnings />
       <nav aria-label="Views">
@@ -52,8 +58,9 @@ export function App() {
         ))}
       </nav>
       <main id="content" class={link.value === "stale" ? "old" : ""} aria-label={TITLES[view]}>
-        <Body />
+        {mayRead() ? <Body /> : <p>Sign in to see what is here.</p>}
       </main>
+      <Acting />
     </>
   );
 }
@@ -97,7 +104,14 @@ function LinkState() {
     case "live":
       return (
         <p role="status" class="link-state live">
-          live{readiness.value?.leader ? <Leader /> : null}
+          live
+          <LeaderName />
+        </p>
+      );
+    case "polling":
+      return (
+        <p role="status" class="link-state warning">
+          events do not come through: read each 20 s
         </p>
       );
     case "connecting":
@@ -116,20 +130,19 @@ function LinkState() {
   }
 }
 
-function Leader() {
-  const { role, leader } = readiness.value!;
-  return role === "leading" ? <> · this operator leads</> : <> · stands by, {leader} leads</>;
-}
-
 // What the server itself says is wrong with it.
 function Warnings() {
   const wrong = Object.entries(readiness.value?.notReady ?? {});
-  if (!wrong.length) return null;
+  const problems = [
+    ...findOperatorProblems(),
+    ...wrong.map(([what, why]): Problem => ({ severity: "warning", what, why })),
+  ];
+  if (!problems.length) return null;
   return (
     <ul class="problems" aria-label="What is wrong with the server">
-      {wrong.map(([name, text]) => (
-        <li key={name} class="warning">
-          <strong>{name}</strong> {text}
+      {problems.map(({ severity, what, why }) => (
+        <li key={what} class={severity}>
+          <strong>{what}</strong> {why}
         </li>
       ))}
     </ul>

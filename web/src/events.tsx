@@ -38,6 +38,7 @@ export function EventsView() {
             <option value="transition">transitions of backends</option>
             <option value="failover">failovers of pools</option>
             <option value="removed">removals of backends</option>
+            <option value="action">what people did here</option>
           </select>
         </label>
         <button

@@ -3,28 +3,29 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Age, Cell, Clock, Problems, StateMark, Table } from "./parts";
-import type { Frontend, Member, NodeVip, NodeVips } from "./resources";
-import { ask, loadMembers } from "./server";
+import { nameOf, type Frontend, type Member, type NodeVip, type NodeVips } from "./resources";
+import { SelectAll, SelectBox } from "./acting";
+import { mayAct, type Selected } from "./session";
+import { usePolling } from "./polling";
+import { ProbesSeen, useProbes } from "./probes";
+import { loadMembers, look } from "./server";
 import { backends, frontends, nodes } from "./store";
 
 const LOOK = 3000; // milliseconds from one look at the nodes to the next
 const LAST = 10; // transitions that are shown
 
-const COLUMNS = ["Backend", "Address", "State", "Since", "Why", "Weight"];
+const COLUMNS = ["Backend", "Address", "State", "Since", "Why", "Probes", "Weight"];
 
 export function FrontendDetail({ name }: { name: string }) {
   const shares = useSignal<readonly NodeShare[]>([]);
-  useEffect(() => {
-    void loadMembers(name).catch(() => undefined);
-    const look = async () => (shares.value = await readShares(name));
-    void look();
-    const looking = setInterval(() => void look(), LOOK);
-    return () => clearInterval(looking);
-  }, [name]);
+  useEffect(() => void loadMembers(name).catch(() => undefined), [name]);
+  usePolling(async () => void (shares.value = await readShares(name)), LOOK, name);
+  useProbes(name);
   const frontend = frontends.get(name);
   if (!frontend) return null;
   const { spec, status } = frontend;
   const members = status.backends ?? [];
+  const ofPool = (pool: string) => members.filter((member) => member.pool === pool);
   return (
     <>
       {spec.description && <p class="dim">{spec.description}</p>}
@@ -36,21 +37,31 @@ export function FrontendDetail({ name }: { name: string }) {
             <>
               Pool {pool.name}
               {pool.name === status.activePool && <strong> serves</strong>}
+              {mayAct() && (
+                <SelectAll
+                  pool={pool.name}
+                  all={ofPool(pool.name).map((member) => asSelected(frontend, member))}
+                />
+              )}
             </>
           }
           columns={shares.value.length ? [...COLUMNS, "New flows"] : COLUMNS}
         >
-          {members
-            .filter((member) => member.pool === pool.name)
-            .map((member) => (
-              <MemberRow key={member.name} frontend={frontend} member={member} shares={shares.value} />
-            ))}
+          {ofPool(pool.name).map((member) => (
+            <MemberRow key={member.name} frontend={frontend} member={member} shares={shares.value} />
+          ))}
         </Table>
       ))}
       <Transitions frontend={frontend} />
     </>
   );
 }
+
+const asSelected = (frontend: Frontend, { pool, name }: Member): Selected => ({
+  frontend: nameOf(frontend),
+  pool,
+  backend: `${frontend.metadata.namespace}/${name}`,
+});
 
 function MemberRow({
   frontend,
@@ -61,10 +72,13 @@ function MemberRow({
   member: Member;
   shares: readonly NodeShare[];
 }) {
-  const told = backends.get(`${frontend.metadata.namespace}/${member.name}`)?.status;
+  const backend = `${frontend.metadata.namespace}/${member.name}`;
+  const told = backends.get(backend)?.status;
   return (
     <tr>
-      <th scope="row">{member.name}</th>
+      <th scope="row">
+        {mayAct() && <SelectBox of={asSelected(frontend, member)} />} {member.name}
+      </th>
       <Cell column="Address">{member.address}</Cell>
       <Cell column="State">
         <StateMark state={member.state} />
@@ -74,6 +88,9 @@ function MemberRow({
       </Cell>
       <Cell column="Why" class="detail">
         {[told?.code, told?.detail].filter(Boolean).join(": ")}
+      </Cell>
+      <Cell column="Probes">
+        <ProbesSeen backend={backend} />
       </Cell>
       <Cell column="Weight" class="number">
         {member.weight} → {member.effectiveWeight}
@@ -103,7 +120,7 @@ async function readShares(frontend: string): Promise<readonly NodeShare[]> {
     carrying.map(async (node) => {
       try {
         const path = `api/v1/dataplanes/${encodeURIComponent(node)}/vips`;
-        const found = await ask<NodeVips>(`${path}?frontend=${encodeURIComponent(frontend)}`);
+        const found = await look<NodeVips>(`${path}?frontend=${encodeURIComponent(frontend)}`);
         return { node, vip: found.vips.find((vip) => vip.frontend === frontend) };
       } catch (error) {
         return { node, trouble: String((error as Error).message) };

@@ -4,7 +4,7 @@ import { computed, useComputed, useSignal, useSignalEffect } from "@preact/signa
 import { useEffect, useRef } from "preact/hooks";
 import { clearFilters, filter, setFilter, unfolded, type Field } from "./address";
 import { FrontendDetail } from "./frontend_detail";
-import { Fold, StateMark } from "./parts";
+import { Fold, StateMark, useKeptFocus } from "./parts";
 import { findProblems, judgeFrontend, rank } from "./problems";
 import { formatVip, nameOf, STATES, type Frontend } from "./resources";
 import { frontends, nodes } from "./store";
@@ -75,6 +75,7 @@ export function FrontendsView() {
     return () => cancelIdleCallback(more);
   });
   useDeepLink();
+  useKeptFocus(list);
   return (
     <>
       <Filters />

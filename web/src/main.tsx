@@ -3,7 +3,11 @@ import { effect } from "@preact/signals";
 import { readAddress } from "./address";
 import { App } from "./app";
 import { problemCount } from "./frontends";
+import { loadSession } from "./session";
 import { link, watchServer } from "./server";
+
+// Below a path without a slash at its end, questions would go to what is above it.
+if (!location.pathname.endsWith("/")) location.replace(`${location.pathname}/${location.search}`);
 
 readAddress();
 addEventListener("popstate", readAddress);
@@ -15,4 +19,5 @@ effect(() => {
   const sign = link.value === "stale" ? "? " : problemCount.value ? `(${problemCount.value}) ` : "";
   document.title = `${sign}vpplb`;
 });
+void loadSession();
 watchServer();

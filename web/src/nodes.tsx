@@ -1,19 +1,30 @@
 // The nodes: their VPP, by which road they hear, what they have programmed and what passes.
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { Age, Cell, Fold, Problems, Table } from "./parts";
+import { Operators } from "./operators";
+import { Age, Cell, Fold, Problems, Table, useKeptFocus } from "./parts";
+import { usePolling } from "./polling";
 import { judgeNode, rank } from "./problems";
 import type { NodeVips } from "./resources";
-import { ask } from "./server";
+import { look } from "./server";
 import { nodes } from "./store";
 
 const LOOK = 2000; // milliseconds from one look at a node to the next
 
 export function NodesView() {
+  return (
+    <>
+      <Operators />
+      <NodeList />
+    </>
+  );
+}
+
+function NodeList() {
   const judged = nodes.names.value
     .map((name) => ({ name, severity: judgeNode(nodes.get(name)!) }))
     .sort((one, other) => rank(one.severity) - rank(other.severity));
+  useKeptFocus(judged.map(({ name }) => name).join(" "));
   if (!nodes.isWhole.value && !judged.length) return <p>reading the nodes…</p>;
   if (!judged.length) return <p>There are no nodes: no agent has made its Dataplane yet.</p>;
   return (
@@ -89,20 +100,16 @@ function NodeDetail({ name }: { name: string }) {
 function NodeVipsTable({ name }: { name: string }) {
   const seen = useSignal<{ now: NodeVips; before?: NodeVips } | null>(null);
   const trouble = useSignal("");
-  useEffect(() => {
-    const look = async () => {
-      try {
-        const found = await ask<NodeVips>(`api/v1/dataplanes/${encodeURIComponent(name)}/vips`);
-        if (found.at !== seen.peek()?.now.at) seen.value = { now: found, before: seen.peek()?.now };
-        trouble.value = "";
-      } catch (error) {
-        trouble.value = String((error as Error).message);
-      }
-    };
-    void look();
-    const looking = setInterval(() => void look(), LOOK);
-    return () => clearInterval(looking);
-  }, [name]);
+  const follow = async () => {
+    try {
+      const found = await look<NodeVips>(`api/v1/dataplanes/${encodeURIComponent(name)}/vips`);
+      if (found.at !== seen.peek()?.now.at) seen.value = { now: found, before: seen.peek()?.now };
+      trouble.value = "";
+    } catch (error) {
+      trouble.value = String((error as Error).message);
+    }
+  };
+  usePolling(follow, LOOK, name);
   if (!seen.value) return trouble.value ? <p class="dim">VIPs: {trouble.value}</p> : null;
   const { now: found, before } = seen.value;
   return (
@@ -139,5 +146,5 @@ function formatRate(now: NodeVips, before: NodeVips | undefined, vip: string): s
   const [newer, older] = [countPackets(now, vip), countPackets(before, vip)];
   if (newer === null || older === null || newer < older) return "";
   const seconds = (Date.parse(now.at) - Date.parse(before!.at)) / 1000;
-  return seconds > 0 ? ((newer - older) / seconds).toFixed(newer === older ? 0 : 1) : "";
+  return seconds > 0 ? ((newer - older) / seconds).toLocaleString([], { maximumFractionDigits: 1 }) : "";
 }

@@ -2,10 +2,11 @@
 
 import { useComputed } from "@preact/signals";
 import type { ComponentChildren } from "preact";
+import { useLayoutEffect } from "preact/hooks";
 import { toggle, unfolded, linkTo, type View } from "./address";
 import { findProblems, type Severity } from "./problems";
 import { STATES, type Condition, type State } from "./resources";
-import { now } from "./store";
+import { now, skew } from "./store";
 
 export function StateMark({ state }: { state: State | undefined }) {
   const known = state && STATES.includes(state) ? state : "unknown";
@@ -23,20 +24,27 @@ export function formatAge(milliseconds: number): string {
 // How long ago something was; ticks by itself.
 export function Age({ at }: { at: string | undefined }) {
   const then = at ? Date.parse(at) : NaN;
-  const text = useComputed(() => (isNaN(then) ? "" : formatAge(now.value - then)));
+  const text = useComputed(() => (isNaN(then) ? "" : formatAge(now.value + skew.value - then)));
   if (isNaN(then)) return null;
   return (
-    <time dateTime={at} title={new Date(then).toLocaleString()}>
+    <time dateTime={at} title={nameMoment(new Date(then))}>
       {text}
     </time>
   );
 }
 
+// By the clock of who looks, with its zone, and by UTC, as logs and other people have it.
+const nameMoment = (at: Date): string =>
+  `${at.toLocaleString([], { timeZoneName: "short" })}, ${at.toISOString()}`;
+
+// The time of day; the date too, where that is not today's.
 export function Clock({ at }: { at: string }) {
   const then = new Date(at);
+  if (isNaN(then.getTime())) return null;
+  const isToday = then.toDateString() === new Date(now.peek() + skew.peek()).toDateString();
   return (
-    <time dateTime={at} title={then.toLocaleString()}>
-      {then.toLocaleTimeString()}
+    <time dateTime={at} title={nameMoment(then)}>
+      {isToday ? then.toLocaleTimeString() : then.toLocaleString()}
     </time>
   );
 }
@@ -81,6 +89,15 @@ export function Fold({ view, name, severity, summary, children }: FoldProps) {
       {open && <div class="inside">{children()}</div>}
     </li>
   );
+}
+
+// A row that is moved, since its place in the order is another, loses the focus: it gets it back.
+export function useKeptFocus(order: unknown): void {
+  const focused = document.activeElement;
+  useLayoutEffect(() => {
+    if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected)
+      focused.focus({ preventScroll: true });
+  }, [order]);
 }
 
 // A table whose rows become cards on a narrow page, where each cell says its column.

@@ -101,6 +101,81 @@ export interface NodeVips {
   vips: NodeVip[];
 }
 
+export interface OperatorState {
+  identity: string;
+  role: "leading" | "standby" | "suspended" | "lost" | "alone";
+  leader: string;
+  leaderSince: string | null;
+  standbys: string[] | null;
+  namespaces: string[];
+  silentSince: string | null;
+  decidedAt: string | null;
+  trouble: string;
+  now: string;
+}
+
+export interface ActionEvent {
+  action: string;
+  backend: string;
+  frontend: string;
+  by: string;
+  at: string;
+  done: boolean;
+  said: string;
+}
+
+export interface Session {
+  acting: boolean;
+  signIn: "token" | "password" | null;
+  reading: "everybody" | "signedIn";
+  signedIn: boolean;
+  name: string;
+  trouble?: string;
+}
+
+interface Share {
+  weight: number;
+  buckets: number;
+  part: number;
+}
+
+export interface ServerForecast {
+  address: string;
+  backends: string[];
+  before: Share | null;
+  after: Share | null;
+  cut: boolean;
+}
+
+export interface FlowForecast {
+  frontend: string;
+  vip: string;
+  changed: { buckets: number; of: number; part: number };
+  servers: ServerForecast[];
+}
+
+export interface ActionOutcome {
+  backends: {
+    backend: string;
+    outcome: "possible" | "done" | "draining" | "already" | "forbidden" | "failed";
+    said: string;
+  }[];
+  frontends: FlowForecast[];
+  notes: string[];
+}
+
+export interface Probe {
+  at: string;
+  tookSeconds: number;
+  code: string;
+  detail: string;
+}
+
+export interface ProbeHistories {
+  last: number;
+  items: { backend: string; probed: boolean; since?: string; probes: Probe[] }[];
+}
+
 export interface StoredObject {
   metadata: Metadata;
 }

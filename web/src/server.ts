@@ -4,8 +4,10 @@ import { computed, signal } from "@preact/signals";
 import { unfolded } from "./address";
 import {
   nameOf,
+  type ActionEvent,
   type Backend,
   type Frontend,
+  type OperatorState,
   type StoredObject,
   type Transition,
 } from "./resources";
@@ -14,9 +16,12 @@ import {
   applySoon,
   backends,
   checks,
+  compareClocks,
   frontends,
   nodes,
   now,
+  operator,
+  skew,
   type ObjectStore,
   type PageEvent,
 } from "./store";
@@ -27,14 +32,14 @@ const PATIENCE = 2500; // until an answer to that is late
 const STALE = 4500; // without a word, after which what is shown is called old
 const ASLEEP = 5000; // between two ticks of a second, after which this machine must have slept
 const RETRY = 2000;
+const OPENS = 4000; // until a stream that does not open counts as held up, by a proxy that gathers it
 const RELOAD = 20_000; // from one reading of what no event tells to the next
+const ABREAST = 2; // questions of a kind at a time
 const PAGE = 100; // objects that are read at a time: a larger answer would hold the page up
 
 interface Readiness {
   ready: boolean;
   notReady?: Record<string, string>;
-  role?: string;
-  leader?: string;
   run?: string;
   version?: string;
 }
@@ -44,19 +49,56 @@ export const heardAt = signal(0); // when the server last answered, or told some
 export const trouble = signal("");
 const loaded = signal(false);
 const streaming = signal(false);
+const heldUp = signal(false); // the server answers, but its stream does not come through
 
 export const link = computed(() => {
   if (trouble.value || (heardAt.value && now.value - heardAt.value > STALE)) return "stale";
+  if (loaded.value && heldUp.value) return "polling";
   return streaming.value && loaded.value ? "live" : "connecting";
 });
 
-export async function ask<T>(path: string): Promise<T> {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(30_000) });
-  if (!answer.ok) {
-    const told = (await answer.json().catch(() => ({}))) as { error?: string };
-    throw new Error(told.error ?? `${answer.status} ${answer.statusText}`);
+// A browser has six connections to a server: the stream and the question whether it is there have
+// theirs, and what is asked again and again keeps nothing else waiting.
+class Lane {
+  private free = ABREAST;
+  private readonly waiting: (() => void)[] = [];
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.free > 0) this.free -= 1;
+    else await new Promise<void>((go) => this.waiting.push(go));
+    try {
+      return await work();
+    } finally {
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.free += 1;
+    }
   }
-  return (await answer.json()) as T;
+}
+
+const questions = new Lane();
+const looks = new Lane();
+
+// Ask for what is there; an error says in words why it is not.
+export const ask = <T>(path: string): Promise<T> => questions.run(() => request<T>(path, {}));
+
+// The same, of what is asked for again and again while somebody looks.
+export const look = <T>(path: string): Promise<T> => looks.run(() => request<T>(path, {}));
+
+// Change something: only a page of this server can send such a header.
+export const change = <T>(method: "POST" | "DELETE", path: string, body?: unknown): Promise<T> =>
+  request<T>(path, {
+    method,
+    headers: { "Content-Type": "application/json", "X-Vpplb-Request": "page" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+
+async function request<T>(path: string, asked: RequestInit): Promise<T> {
+  const answer = await fetch(path, { ...asked, signal: AbortSignal.timeout(30_000) });
+  if (answer.status === 204) return undefined as T;
+  if (answer.ok) return (await answer.json()) as T;
+  const told = (await answer.json().catch(() => ({}))) as { error?: string };
+  throw new Error(told.error ?? `${answer.status} ${answer.statusText}`);
 }
 
 async function* readList<T>(path: string): AsyncGenerator<T[]> {
@@ -126,8 +168,14 @@ async function load(): Promise<void> {
 
 // What no event tells.
 async function loadRest(): Promise<void> {
+  await ask<OperatorState>("api/v1/operator").then(takeOperator, () => undefined);
   await loadKind(nodes, "api/v1/dataplanes?");
   await loadKind(checks, "api/v1/healthchecks?");
+}
+
+function takeOperator(told: OperatorState): void {
+  operator.value = told;
+  compareClocks(told.now);
 }
 
 // Of backends only those are kept that somebody looks at.
@@ -183,7 +231,7 @@ function readFailover(event: { frontend: string; from: string; to: string; at: s
 
 function readRemoval(event: { backend: string; frontend: string }): NewEvent {
   return {
-    at: new Date().toISOString(),
+    at: new Date(Date.now() + skew.peek()).toISOString(),
     kind: "removed",
     about: event.backend,
     text: `is no longer a member of ${event.frontend}`,
@@ -192,15 +240,32 @@ function readRemoval(event: { backend: string; frontend: string }): NewEvent {
   };
 }
 
+function readAction(event: ActionEvent): NewEvent {
+  return {
+    at: event.at,
+    kind: "action",
+    about: event.backend,
+    text: `${event.action} by ${event.by}: ${event.said}`,
+    level: event.done ? "disabled" : "unknown",
+    frontends: event.frontend ? [event.frontend] : [],
+  };
+}
+
 let stream: EventSource | null = null;
 let lastId = "oldest";
 
-function connect(): void {
+export function connect(): void {
   stream?.close();
   streaming.value = false;
   const source = (stream = new EventSource(`api/v1/events?after=${lastId}`));
+  setTimeout(() => {
+    if (source !== stream || streaming.peek()) return;
+    heldUp.value = true;
+    void load();
+  }, OPENS);
   source.onopen = () => {
     streaming.value = true;
+    heldUp.value = false;
     heardAt.value = Date.now();
     void load();
   };
@@ -224,15 +289,31 @@ function connect(): void {
   hear<Parameters<typeof readTransition>[0]>("transition", (e) => addEvent(readTransition(e)));
   hear<Parameters<typeof readFailover>[0]>("failover", (e) => addEvent(readFailover(e)));
   hear<Parameters<typeof readRemoval>[0]>("removed", (e) => addEvent(readRemoval(e)));
+  hear<ActionEvent>("action", (e) => addEvent(readAction(e)));
+  hear("operator", takeOperator);
   hear("reset", () => void load());
 }
 
 // --- whether it is there -------------------------------------------------------------------------
 
+// Null: it is none, but the page of a proxy, for example, where one is to sign in.
+function readReadiness(text: string): Readiness | null {
+  try {
+    const found = JSON.parse(text) as Partial<Readiness> | null;
+    return typeof found?.ready === "boolean" ? (found as Readiness) : null;
+  } catch {
+    return null;
+  }
+}
+
 async function askReadiness(): Promise<void> {
   try {
     const answer = await fetch("readyz", { signal: AbortSignal.timeout(PATIENCE) });
-    const found = (await answer.json()) as Readiness;
+    const found = readReadiness(await answer.text());
+    if (!found) {
+      trouble.value = `something else answers in the server's place (${answer.status})`;
+      return;
+    }
     const isAnother = readiness.peek()?.run !== undefined && readiness.peek()?.run !== found.run;
     readiness.value = found;
     heardAt.value = Date.now();
@@ -257,6 +338,8 @@ function followVisibility(): void {
 export function watchServer(): void {
   followVisibility();
   document.addEventListener("visibilitychange", followVisibility);
+  // A page that the browser kept while another was shown has lost its stream without a word.
+  addEventListener("pageshow", (event) => event.persisted && followVisibility());
   let ticked = Date.now();
   setInterval(() => {
     // What this machine was connected to before it slept may be gone without a word.
@@ -265,6 +348,6 @@ export function watchServer(): void {
   }, 1000);
   const beat = () => void askReadiness().finally(() => setTimeout(beat, BEAT));
   beat();
-  const loadAgain = () => (document.hidden ? load() : loadRest().catch(() => undefined));
+  const loadAgain = () => (document.hidden || heldUp.peek() ? load() : loadRest().catch(() => undefined));
   setInterval(() => void loadAgain(), RELOAD);
 }

@@ -7,6 +7,7 @@ import {
   type Dataplane,
   type Frontend,
   type HealthCheck,
+  type OperatorState,
   type State,
   type StoredObject,
 } from "./resources";
@@ -109,13 +110,25 @@ export const backends = new ObjectStore<Backend>();
 export const checks = new ObjectStore<HealthCheck>();
 export const nodes = new ObjectStore<Dataplane>();
 
+// Who tells all this, and whether anybody decides.
+export const operator = signal<OperatorState | null>(null);
+
 // The present, for ages: ticks once a second.
 export const now = signal(Date.now());
+
+// Milliseconds by which this browser's clock is behind the server's; ages are told by the server's.
+export const skew = signal(0);
+const SAME = 3000; // less is rounding, and the way of the answer
+
+export function compareClocks(server: string): void {
+  const found = Date.parse(server) - Date.now();
+  skew.value = Math.abs(found) > SAME ? found : 0;
+}
 
 export interface PageEvent {
   number: number;
   at: string;
-  kind: "transition" | "failover" | "removed";
+  kind: "transition" | "failover" | "removed" | "action";
   about: string;
   text: string;
   level: State;

@@ -234,6 +234,7 @@ class Operator:
             view=core.view,
             find_node=partial(_find_node, core.view, direct) if direct is not None else None,
             stream=core.stream,
+            histories=self._prober.read_histories,
             dashboard=True,
             people=self._people.routes,
             tls=options.http_access.tls,

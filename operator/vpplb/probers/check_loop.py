@@ -11,6 +11,7 @@ sockets never wait long for their turn; what remains due starts in the next one.
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -34,12 +35,20 @@ from vpplb.probers.socket_pool import SocketPools
 from vpplb.probers.stats import ProbeStatistics
 from vpplb.probers.stream_probe import StreamAttempt
 from vpplb.probers.worker_messages import map_note
-from vpplb.reconcile.ports import CheckVerdict, ProbeAssignment, ResponseChange, VerdictReason
+from vpplb.reconcile.ports import (
+    CheckVerdict,
+    ProbeAssignment,
+    ProbeRecord,
+    ResponseChange,
+    VerdictReason,
+)
 
 _log = logging.getLogger(__name__)
 
 STARTS_A_TURN = 16
 EXPIRIES_A_TURN = 256
+MOST_RECORDS = 10_000
+"""Records of probes that wait to be taken away; of more the oldest are lost."""
 _ROUNDING = 0.001  # epoll waits whole milliseconds, rounded up
 _SILENT = ProbeResponse.SILENT  # a look into an enumeration costs, at each result
 
@@ -76,6 +85,7 @@ class RunningCheck:
         self.armed = False  # among the deadlines, perhaps with that of an earlier probe
         self.cancelled = False
         self.without_result = False  # the last probe had none: it was the prober's fault
+        self.is_followed = False  # its probes are recorded
 
     @property
     def is_prolonged(self) -> bool:
@@ -103,9 +113,11 @@ class CheckLoop:
         self.verdicts: list[CheckVerdict] = []
         self.changes: list[ResponseChange] = []
         self.reasons: list[VerdictReason] = []
+        self._records: deque[ProbeRecord] = deque(maxlen=MOST_RECORDS)
+        self._followed = frozenset[ObjectKey]()
         self._answered = -inf  # when somebody last answered
         self._told_silence = False  # that nobody answers; the next who does is told then
-        self._clock = monotonic
+        self._clock, self._wall_clock = monotonic, SystemClock()
         self._uniform = uniform
         self._icmp_sockets = IcmpSockets(self.poller, monotonic)
         self._in_hand = map_note() if in_hand is None else in_hand
@@ -128,8 +140,9 @@ class CheckLoop:
         for each in assignments:
             self.cancel_checks([each.backend])
             self._in_hand[0] = each.generation
-            check = ScheduledCheck(each, now=now, clock=SystemClock(), random=self._uniform)
+            check = ScheduledCheck(each, now=now, clock=self._wall_clock, random=self._uniform)
             running = RunningCheck(check, self._make_attempt, self._finish_probe)
+            running.is_followed = each.backend in self._followed
             self._running[each.backend] = running
             self._starts.add_timer(running.check.next_start, running)
 
@@ -142,6 +155,18 @@ class CheckLoop:
                 running.deadline = inf
                 running.attempt.abort_probe()
                 self._streaks.end_streak(each)
+
+    def follow_probes(self, backends: frozenset[ObjectKey]) -> None:
+        """Record the probes of these backends from now on, and of no others."""
+        changed, self._followed = self._followed ^ backends, backends
+        for each in changed & self._running.keys():
+            self._running[each].is_followed = each in backends
+
+    def take_records(self) -> tuple[ProbeRecord, ...]:
+        """Remove and return what was recorded."""
+        records = tuple(self._records)
+        self._records.clear()
+        return records
 
     def count_short_checks(self) -> Mapping[str, int]:
         """Return how many checks have had no result lately, by what the prober is short of."""
@@ -229,8 +254,11 @@ class CheckLoop:
         # An answer came no later than the wait ended; one without a wait comes now.
         now = self._now if self._now > running.started else self._clock()
         running.deadline = inf
-        self.statistics.count_result(running.kind, result.code, now - running.started)
+        took = now - running.started
+        self.statistics.count_result(running.kind, result.code, took)
         check = running.check
+        if running.is_followed:
+            self._record_probe(check.assignment.backend, took, result)
         before = check.response
         news = check.finish_probe(result, now)
         response = check.response
@@ -247,6 +275,10 @@ class CheckLoop:
             else:
                 self._add_verdict(news, check)
         self._starts.add_timer(check.next_start, running)
+
+    def _record_probe(self, backend: ObjectKey, took: float, result: ProbeResult) -> None:
+        at = self._wall_clock.now().timestamp()
+        self._records.append(ProbeRecord(backend, at, took, result.code, result.detail))
 
     def _add_change(self, check: ScheduledCheck) -> None:
         assert check.response is not None

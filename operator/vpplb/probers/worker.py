@@ -24,6 +24,7 @@ from vpplb.probers.worker_messages import (
     REPORT_EVERY,
     AssignChecks,
     CancelChecks,
+    FollowProbes,
     MessageUnpacker,
     WorkerCondition,
     WorkerMessage,
@@ -31,7 +32,7 @@ from vpplb.probers.worker_messages import (
     map_note,
     pack_message,
 )
-from vpplb.reconcile.ports import VerdictReason
+from vpplb.reconcile.ports import ProbeRecord, VerdictReason
 
 _log = logging.getLogger(__name__)
 
@@ -116,11 +117,12 @@ class ReportChannel(logging.Handler):
         verdicts, self._loop.verdicts = tuple(self._loop.verdicts), []
         changes, self._loop.changes = tuple(self._loop.changes), []
         lines, self._lines = tuple(self._lines), []
-        stats, reasons = None, tuple[VerdictReason, ...]()
+        stats, reasons, records = None, tuple[VerdictReason, ...](), tuple[ProbeRecord, ...]()
         late = self._loop.statistics.lateness.worst
         if with_statistics and not self._outbox:
             stats = self._loop.statistics.take_counts()
             reasons, self._loop.reasons = tuple(self._loop.reasons), []
+            records = self._loop.take_records()
         if verdicts or changes or lines or with_statistics:  # an empty report says: still alive
             condition = (
                 WorkerCondition(short=self._loop.count_short_checks(), lateness=late)
@@ -132,6 +134,7 @@ class ReportChannel(logging.Handler):
                     verdicts=verdicts,
                     changes=changes,
                     reasons=reasons,
+                    records=records,
                     stats=stats,
                     condition=condition,
                     log=lines,
@@ -166,6 +169,8 @@ class ReportChannel(logging.Handler):
                 self._loop.cancel_checks(backends)
                 gone = frozenset(backends)
                 self._loop.verdicts = [v for v in self._loop.verdicts if v.backend not in gone]
+            case FollowProbes(backends=backends):
+                self._loop.follow_probes(backends)
             case WorkerReport():
                 raise ValueError("a worker is not reported to")
 

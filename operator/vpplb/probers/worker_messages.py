@@ -18,6 +18,7 @@ from vpplb.model.names import ObjectKey
 from vpplb.reconcile.ports import (
     CheckVerdict,
     ProbeAssignment,
+    ProbeRecord,
     ProbeStats,
     ResponseChange,
     VerdictReason,
@@ -40,6 +41,13 @@ class CancelChecks:
     """To a worker: stop these checks."""
 
     backends: tuple[ObjectKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowProbes:
+    """To a worker: record the probes of these backends, and of no others."""
+
+    backends: frozenset[ObjectKey]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +74,13 @@ class WorkerReport:
     verdicts: tuple[CheckVerdict, ...] = ()
     changes: tuple[ResponseChange, ...] = ()
     reasons: tuple[VerdictReason, ...] = ()
+    records: tuple[ProbeRecord, ...] = ()
     stats: ProbeStats | None = None
     condition: WorkerCondition | None = None
     log: tuple[tuple[int, str], ...] = ()
 
 
-WorkerMessage = AssignChecks | CancelChecks | WorkerReport
+WorkerMessage = AssignChecks | CancelChecks | FollowProbes | WorkerReport
 
 
 def pack_message(message: WorkerMessage) -> bytes:

@@ -11,7 +11,7 @@ import os
 import socket
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -23,11 +23,13 @@ from vpplb.probers.child_command import make_command
 from vpplb.probers.errors import ADVICE, ShortageKind
 from vpplb.probers.lateness_record import LatenessRecord
 from vpplb.probers.placement import WorkerPlacement
+from vpplb.probers.probe_histories import ProbeHistories
 from vpplb.probers.quarantine import SHORTEST, CheckQuarantine, report_given_up
 from vpplb.probers.stats import ProbeStatistics
 from vpplb.probers.worker_messages import (
     AssignChecks,
     CancelChecks,
+    FollowProbes,
     MessageUnpacker,
     WorkerCondition,
     WorkerMessage,
@@ -39,6 +41,7 @@ from vpplb.probers.worker_messages import (
 from vpplb.reconcile.ports import (
     CheckVerdict,
     ProbeAssignment,
+    ProbeHistory,
     ProbeStats,
     ResponseChange,
     VerdictReason,
@@ -77,6 +80,7 @@ class WorkerPool:
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
         self._aside = CheckQuarantine()
+        self._histories = ProbeHistories(self._follow_probes, SystemClock())
         self._on_verdict: Callable[[CheckVerdict], None] = lambda _: None
         self._on_stats: Callable[[ProbeStats], None] = lambda _: None
         self._on_response_change: Callable[[ResponseChange], None] = lambda _: None
@@ -90,6 +94,16 @@ class WorkerPool:
     def list_lateness(self) -> list[float]:
         """Return for each process by how many seconds it was late at worst of late."""
         return [worker.lateness.worst_seconds() for worker in self._workers]
+
+    def read_histories(self, backends: Sequence[ObjectKey]) -> Mapping[ObjectKey, ProbeHistory]:
+        """Return the last probes of these, which are recorded while they are asked for."""
+        self._histories.follow_backends(backends)
+        show = self._histories.show_history
+        return {each: show(each, is_probed=self._is_probed(each)) for each in backends}
+
+    def _is_probed(self, backend: ObjectKey) -> bool:
+        check = self._assigned.get(backend)
+        return self._started and check is not None and not self._aside.holds_check(check)
 
     def find_trouble(self) -> str | None:
         """Say what keeps the processes from probing, None if nothing does."""
@@ -212,8 +226,19 @@ class WorkerPool:
             assigned = self._assigned.get(reason.backend)
             if assigned is not None and assigned.generation == reason.generation:
                 _call_safely(self._on_reason, reason)
+        self._histories.add_records(report.records)
+        self._histories.end_unasked()
         if report.stats is not None:
             _call_safely(self._on_stats, report.stats)
+
+    @property
+    def followed(self) -> frozenset[ObjectKey]:
+        """The backends whose probes are to be recorded."""
+        return self._histories.backends
+
+    def _follow_probes(self, backends: frozenset[ObjectKey]) -> None:
+        for worker in self._workers:
+            worker.send_message(FollowProbes(backends=backends))
 
     def _add_workers(self) -> None:
         """Have as many workers as there are places."""
@@ -323,6 +348,7 @@ class _WorkerSlot:
         self._successor = True
         self._writer = writer
         writer.write(pack_message(AssignChecks(assignments=tuple(share))))
+        writer.write(pack_message(FollowProbes(backends=self._pool.followed)))
 
 
 async def _spawn_worker(channel: int, note: int, netns: str) -> Process:

@@ -77,6 +77,28 @@ class VerdictReason(NamedTuple):
     detail: str
 
 
+class ProbeRecord(NamedTuple):
+    """One probe as it ended: `at` is seconds since 1970, `took` seconds."""
+
+    backend: ObjectKey
+    at: float
+    took: float
+    code: ProbeCode
+    detail: str
+
+
+class ProbeHistory(NamedTuple):
+    """The last probes of a backend, oldest first, each with its number; later ones have greater.
+
+    `since` is when it began, None where there is no room for it; `is_probed` says whether there
+    will be more.
+    """
+
+    is_probed: bool
+    since: datetime | None
+    records: Sequence[tuple[int, ProbeRecord]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeStats:
     """Counters of one worker since its last report. Histogram counts are by bucket, not summed up.
@@ -118,6 +140,12 @@ class Prober(Protocol):
 
     def cancel_checks(self, backends: Sequence[ObjectKey]) -> None:
         """Stop these checks: no packet leaves for them any more."""
+
+    def read_histories(self, backends: Sequence[ObjectKey]) -> Mapping[ObjectKey, ProbeHistory]:
+        """Return the last probes of these backends, and go on recording them for a minute.
+
+        A history begins when it is first asked for, and ends when nobody asks any more.
+        """
 
     def count_processes(self) -> tuple[int, int]:
         """Return how many of the processes that run checks work, and how many should."""

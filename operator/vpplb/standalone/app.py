@@ -123,6 +123,7 @@ class StandaloneApp:
             view=self._shown,
             find_node=lambda node: vpp.page.read_page if node == NODE else None,
             stream=decided.stream,
+            histories=self._prober.read_histories,
             dashboard=True,
             people=make_people(options, decided, self._objects, SystemClock()),
             tls=options.http_access.tls,

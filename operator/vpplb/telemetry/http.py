@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from aiohttp import web
 
@@ -26,6 +26,7 @@ from vpplb.telemetry.listen_address import ListenAddress, parse_address
 from vpplb.telemetry.object_queries import ObjectQuery, UnknownQuery, format_key
 from vpplb.telemetry.openapi import describe_api
 from vpplb.telemetry.people_routes import MOST_BODY, MOST_FIELD, PeopleRoutes
+from vpplb.telemetry.probe_queries import ProbeQuery, ReadHistories, find_newest, show_histories
 from vpplb.telemetry.request_errors import RequestRefused
 from vpplb.telemetry.shared_answers import Answer, SharedAnswers, accepts_gzip, gzip_pieces
 
@@ -47,6 +48,7 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
+_Query = TypeVar("_Query")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Check = Callable[[], str | None]
@@ -91,7 +93,8 @@ class HttpServer:
     that only a new process mends. Both give the `figures` in any case.
     `find_node` gives what reads the VIPs of a node, None for a node that is not known here.
     Without a `view` there is nothing else below `/api/v1`; without `stream` there is no
-    `/api/v1/events`, and without `dashboard` nothing at `/`.
+    `/api/v1/events`, without `histories` (and a view) no `/api/v1/probes`, and without `dashboard`
+    nothing at `/`.
     `metrics` gives the text in small pieces. `hosts` are names that requests may be for besides
     those of `is_own_host`. Entering raises CannotListen, or ValueError for the address.
     """
@@ -106,6 +109,7 @@ class HttpServer:
     view: StateView | None = None
     find_node: Callable[[str], ReadVips | None] | None = None
     stream: EventStream | None = None
+    histories: ReadHistories | None = None
     dashboard: bool = False
     people: PeopleRoutes = field(default_factory=PeopleRoutes)
     tls: TlsFiles | None = None
@@ -184,6 +188,8 @@ class HttpServer:
             app.router.add_get("/api/v1/events", self._get_events)
         if self.find_node is not None:
             app.router.add_get("/api/v1/dataplanes/{name}/vips", self._get_vips)
+        if self.histories is not None:
+            app.router.add_get("/api/v1/probes", self._get_probes)
         if self.view is not None:
             kind = f"{{kind:{'|'.join(_KINDS)}}}"
             app.router.add_get(f"/api/v1/{kind}", self._get_list)
@@ -230,7 +236,7 @@ class HttpServer:
 
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = _KINDS[request.match_info["kind"]]
-        query = _parse_query(request)
+        query = _parse_query(request, ObjectQuery.parse)
         if query.frontend is not None and kind != ObjectKind.BACKEND:
             raise RequestRefused(400, "frontend is asked of backends alone")
         write = partial(self._write_objects, kind, query)
@@ -239,15 +245,24 @@ class HttpServer:
     async def _get_object(self, request: web.Request) -> web.Response:
         kind = _KINDS[request.match_info["kind"]]
         key = ObjectKey(request.match_info.get("namespace", ""), request.match_info["name"])
+        return _json_response(self._find_object(kind, key))
+
+    def _find_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object]:
         assert self.view is not None
         found = self.view.show_object(kind, key)
         if found is None:
-            raise RequestRefused(404, f"no such object: {'/'.join(filter(None, key))}")
-        return _json_response(found)
+            raise RequestRefused(404, f"no such object: {format_key(key)}")
+        return found
+
+    async def _get_probes(self, request: web.Request) -> web.StreamResponse:
+        query = _parse_query(request, ProbeQuery.parse)
+        self._find_object(ObjectKind.FRONTEND, query.frontend)
+        write = partial(self._write_probes, query)
+        return await self._write_answer(request, str(query), write, _JSON)
 
     async def _get_vips(self, request: web.Request) -> web.Response:
         assert self.find_node is not None
-        query = _parse_query(request, only="frontend")
+        query = _parse_query(request, ObjectQuery.parse, only="frontend")
         read = self.find_node(request.match_info["name"])
         if read is None:
             raise RequestRefused(404, f"no such node: {request.match_info['name']}")
@@ -261,6 +276,7 @@ class HttpServer:
             vips=self.find_node is not None,
             signing_in=self.dashboard and self.people.access is not None,
             acting=self.dashboard and self.people.runner is not None,
+            probes=self.histories is not None,
         )
         yield _json_text(document) + b"\n"
 
@@ -277,6 +293,16 @@ class HttpServer:
                 before = b","
         yield b"]" if before == b"," else b'{"items":[]'
         yield b',"continue":' + _json_text(format_key(page[-1])) + b"}\n" if more else b"}\n"
+
+    def _write_probes(self, query: ProbeQuery) -> Iterator[bytes]:
+        """Write the last probes of the backends that are asked for, one backend after the other."""
+        assert self.view is not None
+        assert self.histories is not None
+        found = self.histories(query.select_members(self.view.list_members(query.frontend)))
+        yield b'{"last":%d,"items":[' % find_newest(found)
+        for n, shown in enumerate(show_histories(found, query.after)):
+            yield (b"," if n else b"") + _json_text(shown)
+        yield b"]}\n"
 
     async def _write_answer(
         self,
@@ -382,13 +408,15 @@ def _run_checks(what: str, checks: Mapping[str, Check], more: Mapping[str, objec
     return _json_response(body, status=503 if wrong else 200)
 
 
-def _parse_query(request: web.Request, only: str = "") -> ObjectQuery:
+def _parse_query(
+    request: web.Request, parse: Callable[[Mapping[str, str]], _Query], only: str = ""
+) -> _Query:
     if len(set(request.query)) < len(request.query):
         raise RequestRefused(400, "a parameter is given twice")
     if only and (others := request.query.keys() - {only}):
         raise RequestRefused(400, f"there is no parameter {min(others)}; there is: {only}")
     try:
-        return ObjectQuery.parse(request.query)
+        return parse(request.query)
     except UnknownQuery as error:
         raise RequestRefused(400, str(error)) from None
 

@@ -47,10 +47,10 @@ class ObjectQuery:
             raise UnknownQuery(f"there is no parameter {unknown[0]}; there are: {known}")
         return cls(
             namespace=asked.get("namespace"),
-            frontend=_parse_key("frontend", asked.get("frontend")),
+            frontend=parse_key("frontend", asked.get("frontend")),
             fields=_parse_fields(asked["fields"]) if "fields" in asked else None,
             limit=_parse_limit(asked["limit"]) if "limit" in asked else None,
-            after=_parse_key("continue", asked.get("continue")),
+            after=parse_key("continue", asked.get("continue")),
         )
 
     def select_page(self, keys: Sequence[ObjectKey]) -> tuple[Sequence[ObjectKey], bool]:
@@ -73,7 +73,8 @@ def format_key(key: ObjectKey) -> str:
     return "/".join(filter(None, key))
 
 
-def _parse_key(name: str, text: str | None) -> ObjectKey | None:
+def parse_key(name: str, text: str | None) -> ObjectKey | None:
+    """Read the name that a parameter gives; UnknownQuery."""
     if text is None:
         return None
     match text.split("/"):

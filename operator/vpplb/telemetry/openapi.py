@@ -10,6 +10,7 @@ from vpplb.resources.crd import DEFINITIONS, make_structural
 from vpplb.resources.schema import Schema
 from vpplb.telemetry.object_queries import PARAMETERS
 from vpplb.telemetry.openapi_people import ACTION_EVENT, PEOPLE, describe_people
+from vpplb.telemetry.probe_queries import PROBE_PARAMETERS
 
 DESCRIPTION = """\
 What each program says of itself, and, of the operator and `vpplb standalone`, all objects as they
@@ -18,7 +19,9 @@ are decided at this moment. It is read-only and asks for no password, unless it 
 A request must name this server, or is answered by 421 (`--http-host` allows further names)."""
 
 _TEXT: Schema = {"type": "string"}
+_HISTORIES = "#/components/schemas/ProbeHistories"
 _COUNT: Schema = {"type": "integer", "minimum": 0}
+_KEY: Schema = {"type": "string", "pattern": "^[^/]+/[^/]+$"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 
 
@@ -30,6 +33,7 @@ def describe_api(
     vips: bool = True,
     signing_in: bool = True,
     acting: bool = True,
+    probes: bool = True,
 ) -> Schema:
     """Return the document of a server: of what every program has, and what is asked for."""
     paths = {
@@ -45,6 +49,8 @@ def describe_api(
         paths["/api/v1/events"] = _describe_stream()
     if vips:
         paths["/api/v1/dataplanes/{name}/vips"] = _describe_vips()
+    if probes:
+        paths["/api/v1/probes"] = _describe_probes()
     if dashboard:
         paths["/"] = _get("Dashboard", "The dashboard.", {"text/html": {"schema": _TEXT}})
         paths |= describe_people(signing_in=signing_in, acting=acting)
@@ -60,6 +66,7 @@ def describe_api(
                 "Ready": _describe_checks("ready"),
                 **schemas,
                 **({"NodeVips": _NODE_VIPS} if vips else {}),
+                **({"ProbeHistories": _PROBE_HISTORIES} if probes else {}),
                 **(EVENTS if stream else {}),
                 **(PEOPLE if dashboard else {}),
             }
@@ -142,11 +149,27 @@ def _describe_vips() -> Schema:
         "name": "frontend",
         "in": "query",
         "description": "Only the VIP of this Frontend, as namespace/name.",
-        "schema": {**_TEXT, "pattern": "^[^/]+/[^/]+$"},
+        "schema": _KEY,
     }
     return {
         "parameters": [_path_parameter("name"), asked],
         **_get("GetVips", said, _json(schema), missing=True, busy=True),
+    }
+
+
+def _describe_probes() -> Schema:
+    said = (
+        "The last 60 probes of each Backend of a Frontend, oldest first. They are recorded from"
+        " when they are first asked for until nobody has asked for a minute."
+    )
+    schemas = {"frontend": _KEY, "backend": _KEY, "after": _COUNT | {"maximum": 10**15 - 1}}
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "description": about, "schema": schemas[name]}
+            | ({"required": True} if name == "frontend" else {})
+            for name, about in PROBE_PARAMETERS.items()
+        ],
+        **_get("GetProbes", said, _json({"$ref": _HISTORIES}), missing=True),
     }
 
 
@@ -262,6 +285,25 @@ _NODE_VIPS = _object(
     },
     "The VIPs of a node's VPP; `packetsUnknown` says why there are no packets.",
     optional=("packetsUnknown",),
+)
+
+_PROBE = _object(
+    {"at": _TIME, "tookSeconds": {"type": "number", "minimum": 0}, "code": _TEXT, "detail": _TEXT}
+)
+_PROBE_HISTORY = _object(
+    {
+        "backend": _TEXT,
+        "probed": {"type": "boolean"},
+        "since": _TIME,
+        "probes": {"type": "array", "items": _PROBE},
+    },
+    optional=("since",),
+)
+_PROBE_HISTORIES = _object(
+    {"last": _COUNT, "items": {"type": "array", "items": _PROBE_HISTORY}},
+    "Probes by Backend. `last` is the number of the newest, for `after`; numbers begin anew with"
+    " each start of the program (`run` of `/readyz`). Without `since` nothing is recorded, since"
+    " there is no room for more.",
 )
 
 _TELLS_OBJECT = "tells the object as it is now, or only its metadata where it was deleted."

@@ -151,6 +151,34 @@ def test_a_check_probes_once_an_interval_and_tells_its_verdict_once(stage: LoopS
     assert stage.results() == {("TCP", "L4OK"): 10}
 
 
+def test_only_the_probes_of_checks_that_are_followed_are_recorded(stage: LoopStage) -> None:
+    stage.assign(TcpProbe(port=stage.port))
+    stage.run(2.5)
+    assert stage.loop.take_records() == ()
+    stage.loop.follow_probes(frozenset({KEY, ObjectKey("ns", "other")}))
+    stage.run(3)
+    records = stage.loop.take_records()
+    assert {(one.backend, one.code, one.detail) for one in records} == {
+        (KEY, ProbeCode.L4OK, "connected")
+    }
+    assert len(records) == 3
+    assert stage.loop.take_records() == ()
+    stage.assign(TcpProbe(port=stage.port), generation=2)
+    stage.run(1.5)
+    assert len(stage.loop.take_records()) == 2, "the check that follows in its place is followed"
+    stage.loop.follow_probes(frozenset())
+    stage.run(3)
+    assert stage.loop.take_records() == ()
+
+
+def test_a_probe_is_recorded_with_how_long_it_took(stage: LoopStage) -> None:
+    stage.loop.follow_probes(frozenset({KEY}))
+    stage.assign(HttpProbe(port=stage.port))
+    stage.run(0.6)
+    (record,) = stage.loop.take_records()
+    assert (record.code, round(record.took, 2)) == (ProbeCode.L7TOUT, 0.5)
+
+
 def test_silence_fails_by_the_layer_it_came_to_when_the_timeout_is_over(stage: LoopStage) -> None:
     stage.assign(HttpProbe(port=stage.port))
     stage.run(0.45)

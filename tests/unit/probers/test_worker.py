@@ -12,12 +12,13 @@ from vpplb.probers.check_loop import CheckLoop
 from vpplb.probers.worker import NetworkNamespace, ReportChannel, namespace_path
 from vpplb.probers.worker_messages import (
     CancelChecks,
+    FollowProbes,
     MessageUnpacker,
     WorkerCondition,
     WorkerReport,
     pack_message,
 )
-from vpplb.reconcile.ports import CheckVerdict, ResponseChange
+from vpplb.reconcile.ports import CheckVerdict, ProbeRecord, ResponseChange
 
 
 class WorkerStage:
@@ -134,6 +135,20 @@ def test_a_verdict_not_yet_reported_when_its_check_is_cancelled_is_dropped(
     stage.loop.run_once(1)
     stage.channel.send_report(with_statistics=False)
     assert stage.heard() == [WorkerReport(verdicts=(other,))]
+
+
+def test_records_of_probes_come_with_the_statistics_once(stage: WorkerStage) -> None:
+    followed = FollowProbes(backends=frozenset({ObjectKey("ns", "b")}))
+    stage.parent.sendall(pack_message(followed))
+    stage.loop.run_once(1)
+    assert stage.loop._followed == followed.backends
+    record = ProbeRecord(ObjectKey("ns", "b"), 1.5, 0.25, ProbeCode.L4OK, "connected")
+    stage.loop._records.append(record)
+    stage.channel.send_report(with_statistics=False)
+    assert stage.heard() == []
+    for _ in range(2):
+        stage.channel.send_report(with_statistics=True)
+    assert [report.records for report in stage.heard()] == [(record,), ()]
 
 
 def test_the_channel_ends_with_its_parent(stage: WorkerStage) -> None:

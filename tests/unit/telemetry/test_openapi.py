@@ -35,6 +35,7 @@ def make_server(*, whole: bool) -> HttpServer:
         view=NoObjects() if whole else None,
         stream=EventStream() if whole else None,
         dashboard=whole,
+        histories=(lambda backends: {}) if whole else None,
         find_node=None if whole else lambda node: no_vips,
     )
 
