@@ -1,6 +1,7 @@
 """A cluster in memory, as far as people's commands use one."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Self
@@ -91,7 +92,7 @@ class FakeUserClient(UserClient):
                 raise one
             yield one
         if not any(self.changes.values()):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         await asyncio.Event().wait()
 
     async def reload_files(self, *, discard_changes: bool) -> JsonObject:

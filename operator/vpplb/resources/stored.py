@@ -205,8 +205,11 @@ def _read_object(
     allowed: AddressAllowances,
 ) -> StoredReading[T]:
     meta, wrong = read_meta(raw, namespaced=definition.kind.is_namespaced)
-    fields, unknown = _without_unknown(drop_nulls(raw.get("spec")), definition)
+    fields, unknown = drop_nulls(raw.get("spec")), list[Loc]()
     spec, found = parse.read_spec(fields, definition, allowed)
+    if found:
+        fields, unknown = _without_unknown(fields, definition)
+        spec, found = parse.read_spec(fields, definition, allowed)
     wrong += _in_spec(found)
     if spec is None or wrong:
         problems = parse.problems_of(definition.kind, meta, wrong)
