@@ -2,11 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from data.product_code import product_trees
+from data.product_code import product_nodes, product_trees
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ROOT / "operator"
@@ -22,8 +22,8 @@ def _files(place: Path) -> Iterator[Path]:
     yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
 
 
-def _used_names(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _used_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
                 yield name
@@ -37,13 +37,10 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, str]]:
     A decorator with arguments (`@click.command(…)`, `@model_validator(…)`) hands a function to
     somebody who calls it.
     """
-    owners = {
-        child: node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        for child in node.body
-    }
+    owners: dict[ast.AST, str] = {}
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            owners |= dict.fromkeys(node.body, node.name)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not (
             re.fullmatch("__.*__", node.name)
             or any(isinstance(one, ast.Call) for one in node.decorator_list)
@@ -59,13 +56,12 @@ def _is_of_a_base(module: Path, owner: str, name: str) -> bool:
 
 
 def test_whatever_is_defined_is_used_beyond_tests() -> None:
-    others = {path: ast.parse(path.read_text()) for place in USERS for path in _files(place)}
-    trees = product_trees() | others
-    used = {name for tree in trees.values() for name in _used_names(tree)}
+    others = [ast.parse(path.read_text()) for place in USERS for path in _files(place)]
+    used = {name for tree in others for name in _used_names(ast.walk(tree))}
+    used |= set(_used_names(node for _, node in product_nodes()))
     unused = {
         name: str(path.relative_to(PRODUCT))
-        for path, tree in trees.items()
-        if path.is_relative_to(PRODUCT)
+        for path, tree in product_trees().items()
         for name, owner in _definitions(tree)
         if name not in used and not _is_of_a_base(path, owner, name)
     }

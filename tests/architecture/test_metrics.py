@@ -47,8 +47,15 @@ def _asked_of_metrics() -> set[str]:
         for path, node in product_nodes()
         if path != METRICS
         and isinstance(node, ast.Attribute)
-        and ast.unparse(node.value).rpartition(".")[2].endswith("metrics")
+        and _last_name(node.value).endswith("metrics")
     }
+
+
+def _last_name(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
 
 
 def test_each_method_that_observes_a_metric_is_called_on_metrics() -> None:

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import click
@@ -41,9 +42,9 @@ ELSEWHERE = {
     "policy": ("tests/integration/test_policies.py",),
     "sockets": (
         "tests/integration/test_control_socket.py",
-        "tests/unit/cli/test_vpp_simulator.py",
+        "tests/integration/test_vpp_simulator.py",
     ),
-    "vips": ("tests/unit/cli/test_monitor.py", "tests/unit/cli/verbs/test_monitor.py"),
+    "vips": ("tests/integration/test_monitor.py", "tests/unit/cli/verbs/test_monitor.py"),
 }
 """What commands of `sh` blocks need beside this machine, and where tests run them."""
 UNRUN = "unrun"
@@ -57,6 +58,7 @@ PLACES = re.compile(r"(?:tests|docs|examples|benchmarks|charts|crds|operator)/[\
 SERIES = re.compile(r"vpplb_[a-z_]+")
 
 
+@cache
 def _commands(page: Path) -> list[str]:
     """Return what a page has people type, or could: blocks of commands, and spans."""
     steps = [step for block in list_blocks(page) for step in block.list_steps() if _runs(block)]
@@ -88,6 +90,7 @@ def test_the_verbs_of_a_block_that_needs_more_stand_in_tests_that_have_it(
     assert verbs - run == set()
 
 
+@cache
 def _verbs_run(file: Path) -> set[str]:
     """Return what may be verbs that a file runs: arguments, methods called, verbs of commands.
 
@@ -200,6 +203,7 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     assert [place for place in sorted(named) if not _is_there(place)] == []
 
 
+@cache
 def _is_there(place: str) -> bool:
     """Whether a place exists; words in capitals within it stand for any."""
     pattern = re.sub(r"\b[A-Z]{4,}\b", "*", place.rstrip("."))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from data.product_code import product_nodes
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "vpplb"
 TESTS = ROOT / "tests"
@@ -49,28 +51,26 @@ def test_a_module_can_be_read_in_one_sitting(folder: Path, limit: int) -> None:
 
 def test_what_uses_kopf_is_one_small_module() -> None:
     """More than that is what works against it (decision 3)."""
-    users = [path for path in _sources(PACKAGE) if "kopf" in _imports(path)]
-    assert _ids(users) == ["operator/vpplb/kube/object_watch.py"]
-    assert len(users[0].read_text().splitlines()) <= KOPF_LIMIT
+    users = {path for path, node in product_nodes() if "kopf" in _imports(node)}
+    assert _ids(list(users)) == ["operator/vpplb/kube/object_watch.py"]
+    assert len(users.pop().read_text().splitlines()) <= KOPF_LIMIT
 
 
-def _imports(path: Path) -> set[str]:
-    """Return the packages from which a module imports."""
-    found = set[str]()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").partition(".")[0])
-    return found
+def _imports(node: ast.AST) -> set[str]:
+    """Return the packages from which a statement imports."""
+    match node:
+        case ast.Import(names=names):
+            return {name.name.partition(".")[0] for name in names}
+        case ast.ImportFrom(module=str(module)):
+            return {module.partition(".")[0]}
+    return set()
 
 
 def test_a_constructor_puts_few_parts_together() -> None:
     """One that is longer puts several things together, each of which has a name."""
     long = [
         f"{path.relative_to(PACKAGE)}: {node.lineno}"
-        for path in _sources(PACKAGE)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, node in product_nodes()
         if isinstance(node, ast.FunctionDef) and node.name == "__init__"
         if (node.end_lineno or 0) - node.lineno >= CONSTRUCTOR_LIMIT
     ]

@@ -12,9 +12,11 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -76,6 +78,7 @@ class CommandStep:
     output: tuple[str, ...]
 
 
+@cache
 def list_blocks(page: Path) -> list[CodeBlock]:
     """Return the fenced blocks of a page, in their order."""
     return [
@@ -85,20 +88,25 @@ def list_blocks(page: Path) -> list[CodeBlock]:
             info=tuple(token.info.split()),
             text=token.content,
         )
-        for token in MarkdownIt().enable("table").parse(page.read_text())
+        for token in _parse_page(page)
         if token.type == "fence"
     ]
 
 
+@cache
 def list_spans(page: Path) -> list[str]:
     """Return the texts that a page has in backticks, within prose and tables."""
-    tokens = MarkdownIt().enable("table").parse(page.read_text())
     return [
         " ".join(child.content.split())
-        for token in tokens
+        for token in _parse_page(page)
         for child in token.children or ()
         if child.type == "code_inline"
     ]
+
+
+@cache
+def _parse_page(page: Path) -> list[Token]:
+    return MarkdownIt().enable("table").parse(page.read_text())
 
 
 def _read_console(text: str) -> Iterator[CommandStep]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -106,8 +107,13 @@ def _guess_field(loc: Loc, model: type[BaseModel]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+@cache
+def _make_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
 def _fields_at(loc: Loc, model: type[BaseModel]) -> list[str]:
-    schema = model.model_json_schema()
+    schema = _make_schema(model)
     definitions = schema.get("$defs", {})
     for part in ("", *loc):
         if part != "":

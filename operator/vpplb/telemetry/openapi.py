@@ -1,6 +1,7 @@
 """What the HTTP server answers, as an OpenAPI document: made from the kinds' own schemas."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from vpplb import __version__
@@ -25,6 +26,7 @@ _KEY: Schema = {"type": "string", "pattern": "^[^/]+/[^/]+$"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 
 
+@cache
 def describe_api(
     *,
     objects: bool = True,

@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -222,39 +220,6 @@ def test_a_signal_asks_to_stop(number: signal.Signals) -> None:
 
     run_service(main)
     assert stopped == [True]
-
-
-@pytest.mark.slow
-def test_a_thread_that_computes_does_not_hold_the_loop_up() -> None:
-    """As kopf's does: with Python's own switch interval a round takes three times as long."""
-    done, took = threading.Event(), list[float]()
-
-    def compute() -> None:
-        while not done.is_set():
-            sum(range(100))
-
-    async def main(_: asyncio.Event) -> None:
-        done.clear()
-        took.clear()
-        thread = threading.Thread(target=compute)
-        thread.start()
-        for _round in range(20):
-            began = time.perf_counter()
-            for _turn in range(10):
-                await asyncio.sleep(0.001)
-            took.append(time.perf_counter() - began)
-        done.set()
-        thread.join()
-
-    before = sys.getswitchinterval()
-    try:
-        run_service(main)
-        ours = min(took)
-        sys.setswitchinterval(0.005)
-        asyncio.run(main(asyncio.Event()))
-    finally:
-        sys.setswitchinterval(before)
-    assert ours < 0.7 * min(took)
 
 
 def test_a_second_signal_ends_what_does_not_stop() -> None:

@@ -243,6 +243,7 @@ async def test_who_asks_is_told_before_a_list_is_asked_for_and_when_it_is_comple
     assert told == ["begins", "begins", "asked for", "complete with 1"]
 
 
+@pytest.mark.looptime
 async def test_a_watch_that_begins_anew_makes_a_list() -> None:
     one, server, told = informer()
     await one.list_all()
