@@ -405,6 +405,24 @@ def test_whose_a_node_is_does_not_change_with_what_names_start_with(
     assert rule.count('"net/lb.one"') == 2
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("http.auth=kubernetes", "http.auth needs http.tlsSecret"),
+        (
+            "http.auth=kubernetes,http.tlsSecret=tls,metrics.podMonitor.enabled=true",
+            "needs metrics.podMonitor.authorization",
+        ),
+    ],
+    ids=["plain", "pod-monitor"],
+)
+def test_reading_by_token_is_refused_where_no_token_could_come(
+    helm: Path, values: str, said: str
+) -> None:
+    with pytest.raises(HelmError, match=said):
+        render_chart(helm, f"--set={values}")
+
+
 def test_two_kinds_of_monitors_at_once_are_refused(helm: Path) -> None:
     both = "--set=metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true"
     with pytest.raises(Exception, match="collected twice"):

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import jsonschema
 import pytest
@@ -20,6 +22,7 @@ from lab.event_reader import EventReader, ReadEvent
 from lab.http_get import http_get
 from lab.processes import Program, free_port
 from lab.waiting import wait_for
+from vpplb.files.account_file import hash_password
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -28,8 +31,10 @@ EXAMPLES = 10
 """Requests that are generated for each path beside those that cover its parameters."""
 
 
-def check_api(base: str) -> None:
+def check_api(base: str, *headers: str) -> None:
     """Send generated requests, good and bad; AssertionError for an answer that is not described.
+
+    Each of them has these headers too.
 
     The stream of events never ends, so it is left out.
     """
@@ -38,6 +43,7 @@ def check_api(base: str) -> None:
             *(SCHEMATHESIS, "run", f"{base}/api/v1/openapi.json", "--exclude-path=/api/v1/events"),
             *(f"--max-examples={EXAMPLES}", "--generation-deterministic", "--no-color"),
             *("--phases=coverage,fuzzing", "--checks=all"),
+            *(f"--header={header}" for header in headers),
         ],
         capture_output=True,
         text=True,
@@ -76,7 +82,7 @@ def last_of(reader: EventReader, type: str) -> Any:
 class LocalProgram:
     """`vpplb standalone` on a simulated VPP, with two backends that need no check."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *more: str) -> None:
         self._manifests = folder / "manifests"
         self._manifests.mkdir()
         self.write("a", "b")
@@ -85,7 +91,7 @@ class LocalProgram:
         self.http = f"http://127.0.0.1:{free_port()}"
         flags = [
             f"--vpp-api-socket={vpp.socket}", f"--state-file={folder / 'state.json'}",
-            f"--http-address={urlsplit(self.http).netloc}", "--control-socket=",
+            f"--http-address={urlsplit(self.http).netloc}", "--control-socket=", *more,
         ]  # fmt: skip
         command: list[str | Path] = [VPPLB, "standalone", self._manifests, *flags]
         stack.enter_context(Program(command, log=folder / "standalone.log"))
@@ -105,6 +111,51 @@ class LocalProgram:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProgram]:
     with ExitStack() as stack:
         yield LocalProgram(tmp_path_factory.mktemp("standalone"), stack)
+
+
+@pytest.fixture(scope="module")
+def acting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProgram]:
+    """Run with acting from the dashboard, for alice."""
+    folder = tmp_path_factory.mktemp("acting")
+    accounts = folder / "accounts"
+    accounts.touch(mode=0o600)
+    accounts.write_text(f"alice:{hash_password('so secret')}\n")
+    with ExitStack() as stack:
+        yield LocalProgram(folder, stack, "--http-actions", f"--http-accounts={accounts}")
+
+
+def send(url: str, body: object, cookie: str = "") -> HTTPResponse:
+    headers = {"X-Vpplb-Request": "page", "Content-Type": "application/json", "Cookie": cookie}
+    request = Request(url, json.dumps(body).encode(), headers)
+    answer = urlopen(request, timeout=30)
+    assert isinstance(answer, HTTPResponse)
+    return answer
+
+
+def sign_in(base: str) -> str:
+    """Sign alice in; return her cookie."""
+    with send(f"{base}/api/v1/session", {"name": "alice", "password": "so secret"}) as answer:
+        validate(base, json.loads(answer.read()), "Session")
+        return str(answer.headers["Set-Cookie"]).partition(";")[0]
+
+
+def test_what_people_do_is_answered_and_told_as_the_document_says(acting: LocalProgram) -> None:
+    cookie = sign_in(acting.http)
+    asked = {"action": "drain", "backends": ["default/a"], "grace": "1s"}
+    with EventReader(f"{acting.http}/api/v1/events") as reader:
+        for dry_run in (True, False):
+            body = {**asked, "dryRun": dry_run}
+            validate(acting.http, body, "ActionRequest")
+            with send(f"{acting.http}/api/v1/actions", body, cookie) as answer:
+                told = json.loads(answer.read())
+            validate(acting.http, told, "ActionOutcome")
+            assert bool(told.get("frontends")) is dry_run
+        wait_for(lambda: "action" in reader.read_types(), "it is told")
+    validate_events(acting.http, reader.events)
+
+
+def test_people_are_answered_as_the_document_says_whatever_they_send(acting: LocalProgram) -> None:
+    check_api(acting.http, f"Cookie: {sign_in(acting.http)}")
 
 
 def test_standalone_answers_as_its_document_says(local: LocalProgram) -> None:

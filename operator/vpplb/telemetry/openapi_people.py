@@ -55,6 +55,20 @@ _FORECAST = _object(
     " server's share before and after. `cut`: its existing flows end.",
 )
 
+_GRACE: Schema = {
+    "type": "string",
+    "minLength": 2,
+    "pattern": "^(1h|([1-5]?[0-9]m)?([1-5]?[0-9]s)?([0-9]{1,3}ms)?)$",
+}
+
+
+def _describe_request(*actions: str, **more: Schema) -> Schema:
+    backends = {**_list(_KEY), "minItems": 1, "maxItems": MOST_BACKENDS}
+    fields = {"action": {"enum": list(actions)}, "backends": backends, **more, "dryRun": _FLAG}
+    described = _object(fields, optional=("dryRun", "pool", "grace"))
+    return {**described, "additionalProperties": False}
+
+
 PEOPLE: dict[str, Schema] = {
     "Session": _object(
         {
@@ -76,21 +90,21 @@ PEOPLE: dict[str, Schema] = {
             _object({"name": _TEXT, "password": _TEXT}),
         ],
     },
-    "ActionRequest": _object(
-        {
-            "action": {"enum": [str(one) for one in PersonalAction]},
-            "backends": {**_list(_KEY), "minItems": 1, "maxItems": MOST_BACKENDS},
-            "frontend": _KEY,
-            "pool": _TEXT,
-            "weight": {"type": "integer", "minimum": 0, "maximum": MOST_WEIGHT},
-            "grace": _TEXT,
-            "dryRun": _FLAG,
-        },
-        "What to do to which backends. `frontend`, `weight` and, where not all pools are meant,"
-        " `pool` belong to `weight`; `grace` (such as 1m, which it is by default) to `drain`. With"
-        " `dryRun` nothing is done.",
-        optional=("frontend", "pool", "weight", "grace", "dryRun"),
-    ),
+    "ActionRequest": {
+        "description": "What to do to which backends; with `dryRun` nothing is done. A drain cuts"
+        " what flows there are after `grace`, 1m by default. A weight is that in `pool`, or in each"
+        " pool of the Frontend that has them.",
+        "oneOf": [
+            _describe_request("pause", "resume", "enable", "disable"),
+            _describe_request("drain", grace=_GRACE),
+            _describe_request(
+                "weight",
+                frontend=_KEY,
+                weight={"type": "integer", "minimum": 0, "maximum": MOST_WEIGHT},
+                pool=_TEXT,
+            ),
+        ],
+    },
     "ActionOutcome": _object(
         {
             "dryRun": _FLAG,
