@@ -5,10 +5,11 @@ alice may edit Backends and Frontends of one namespace, bob may look at both, an
 """
 
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,45 @@ async def test_a_scrape_goes_on_while_the_api_server_is_away(
             status, said = await read(browser, "/metrics", f"{people.tokens['bob']}x")
             assert status == 503, said
             assert "cannot be asked at present" in said
+
+
+async def test_an_agent_asks_who_reads_as_well(
+    people: People, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    port = free_port()
+    agent = Program(
+        [
+            *(VPPLB, "agent", f"--http-address=127.0.0.1:{port}", "--node=guarded"),
+            *(f"--vpp-api-socket={tmp_path}/none", f"--state-file={tmp_path}/agent.json"),
+            *(f"--http-tls-cert={people.certificate}", "--http-auth=kubernetes"),
+            f"--http-tls-key={people.certificate.with_suffix('.key')}",
+        ],
+        log=tmp_path / "agent.log",
+        env={"KUBECONFIG": str(control_plane.agent_kubeconfig)},
+    )
+    with agent:
+        served = replace(people, url=f"https://127.0.0.1:{port}")
+        async with served.browser() as browser:
+            await eventually(lambda: accepts(port), "it listens")
+            found = [
+                (await read(browser, path, people.tokens.get(name, "")))[0]
+                for path, name in (
+                    ("/metrics", ""),
+                    ("/metrics", "nobody"),
+                    ("/metrics", "scraper"),
+                    ("/api/v1/dataplanes/guarded/vips", "scraper"),
+                    ("/healthz", ""),
+                )
+            ]
+    assert found == [401, 403, 200, 403, 200]
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 async def test_no_token_is_in_the_log(people: People) -> None:

@@ -100,13 +100,16 @@ class PeopleRoutes:
         if not header and not session:
             raise _ask_sign_in("sign in first, or send a bearer token")
         check_private(request)
-        _check_limit(self.strangers, name_peer(request), "too many that prove nobody")
+        # A password in a header can be guessed as well as one in a form.
+        guessed = bool(header) and self.access.sign_in_kind == "password"
+        limits = self.failures if guessed else self.strangers
+        _check_limit(limits, name_peer(request), "too many that prove nobody")
         try:
             if header:
                 return await self.access.identify_header(header)
             return await self.access.identify_person(session)
         except NotSignedIn as error:
-            _take_turn(self.strangers, name_peer(request))
+            _take_turn(limits, name_peer(request))
             raise _ask_sign_in(str(error)) from None
         except AccessUnknown as error:
             raise RequestRefused(503, str(error)) from None

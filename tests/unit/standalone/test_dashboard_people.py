@@ -221,6 +221,19 @@ async def test_accounts_that_others_can_read_let_nobody_in(router: LocalRouter) 
             assert "its mode is 0644" in (await response.json())["error"]
 
 
+async def test_a_password_is_guessed_no_faster_by_a_header(router: LocalRouter) -> None:
+    accounts = router.http_access.accounts
+    router.http_access = HttpAccess(signed_in_only=True, accounts=accounts)
+    async with router.running("a", "b") as app, opened(app) as page:
+        statuses = []
+        for number in range(6):
+            basic = base64.b64encode(f"alice:guess {number}".encode()).decode()
+            headers = {"Authorization": f"Basic {basic}"}
+            async with page.session.get("/metrics", headers=headers) as response:
+                statuses.append(response.status)
+        assert statuses == [401] * 5 + [429]
+
+
 async def test_reading_can_be_for_whoever_has_an_account(router: LocalRouter) -> None:
     accounts = router.http_access.accounts
     router.http_access = HttpAccess(signed_in_only=True, accounts=accounts)
