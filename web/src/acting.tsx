@@ -25,8 +25,9 @@ const TITLES: Record<Action, string> = {
   enable: "Enable",
   disable: "Disable",
   drain: "Drain",
-  weight: "Set weight",
+  weight: "Set weight of",
 };
+const count = (all: number): string => `${all} ${all === 1 ? "backend" : "backends"}`;
 const MOST = 200; // backends of a request
 
 export function SelectBox({ of }: { of: Selected }) {
@@ -68,21 +69,21 @@ export function Acting() {
 
 interface Asked {
   title: string;
+  verb: string;
   requests: readonly ActionRequest[];
 }
 
 function ActionBar({ ask }: { ask: (asked: Asked) => void }) {
   const weight = useSignal("100");
-  const count = new Set([...selected.value.values()].map((one) => one.backend)).size;
-  const what = `${count} ${count === 1 ? "backend" : "backends"}`;
+  const all = new Set([...selected.value.values()].map((one) => one.backend)).size;
   const begin = (action: Action) => {
     const requests = makeRequests(action, Number(weight.value));
-    ask({ title: `${TITLES[action]}: ${what}`, requests });
+    ask({ title: `${TITLES[action]} ${count(all)}`, verb: TITLES[action], requests });
   };
   return (
     <section class="actions" aria-label="What is selected">
-      <strong role="status">{what} selected</strong>
-      {count > MOST ? (
+      <strong role="status">{count(all)} selected</strong>
+      {all > MOST ? (
         <span class="warning">at most {MOST} at once</span>
       ) : (
         ACTIONS.filter((action) => action !== "weight").map((action) => (
@@ -91,7 +92,7 @@ function ActionBar({ ask }: { ask: (asked: Asked) => void }) {
           </button>
         ))
       )}
-      {count <= MOST && (
+      {all <= MOST && (
         <form onSubmit={(event) => (event.preventDefault(), begin("weight"))}>
           <label>
             Weight{" "}
@@ -114,7 +115,7 @@ function ActionBar({ ask }: { ask: (asked: Asked) => void }) {
   );
 }
 
-function ActionDialog({ title, requests, onClose }: Asked & { onClose: () => void }) {
+function ActionDialog({ title, verb, requests, onClose }: Asked & { onClose: () => void }) {
   const forecast = useSignal<ActionOutcome | null>(null);
   const done = useSignal<ActionOutcome | null>(null);
   const busy = useSignal(false);
@@ -146,7 +147,7 @@ function ActionDialog({ title, requests, onClose }: Asked & { onClose: () => voi
             disabled={!possible || busy.value || trouble.value !== ""}
             onClick={() => void run(done, false)}
           >
-            {possible ? `Do it to ${possible}` : "Nothing to do"}
+            {possible ? `${verb} ${count(possible)}` : "Nothing to do"}
           </button>
         )}
         <button type="button" autofocus onClick={closeDialog}>
@@ -204,6 +205,9 @@ function ForecastTable({ forecast }: { forecast: FlowForecast }) {
         <>
           <strong>{forecast.frontend}</strong> {forecast.vip}: {percent(forecast.changed.part)} of new
           flows go elsewhere
+          {!forecast.servers.some(({ after }) => partOf(after) > 0) && (
+            <strong class="bad">, no server is left</strong>
+          )}
         </>
       }
       columns={["Server", "New flows before", "after", "Flows that exist"]}

@@ -71,7 +71,9 @@ export function ProbesSeen({ backend }: { backend: string }) {
         <span class="dim">not probed</span>
       ) : !since ? (
         <span class="dim">too many are watched</span>
-      ) : null}
+      ) : last ? null : (
+        <span class="dim">none yet</span>
+      )}
     </div>
   );
 }
