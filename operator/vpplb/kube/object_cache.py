@@ -79,6 +79,16 @@ class ObjectCache(StoredObjects):
         """Take note of a version that the server had reached."""
         self._newest[kind] = max(version, self._newest.get(kind, 0))
 
+    def is_known(self, event: CacheEvent) -> bool:
+        """Whether an event tells nothing new: we know this version of the object, or a newer one.
+
+        Any thread may ask.
+        """
+        known = self.get(event.kind, key_of(event.raw))
+        if known is None or event.type == "DELETED":
+            return False
+        return _version_of(event.raw) <= known.version
+
     # --- taking ------------------------------------------------------------------------------
 
     def apply_event(self, kind: ObjectKind, event_type: str | None, raw: JsonObject) -> None:
@@ -192,11 +202,16 @@ class EventInbox(Iterable[CacheEvent]):
     """Hands what is told on another thread to `read`, on the loop that it was made on.
 
     What is not read yet is replaced by what is newer of the same object: however fast objects
-    change, and however long the reader is busy, no more is kept than one event an object.
+    change, and however long the reader is busy, no more is kept than one event an object. What
+    `is_known` already, such as the echo of our own write, does not wake the reader.
     """
 
-    def __init__(self, read: Callable[[Iterable[CacheEvent]], None]) -> None:
-        self._read, self._loop = read, asyncio.get_running_loop()
+    def __init__(
+        self,
+        read: Callable[[Iterable[CacheEvent]], None],
+        is_known: Callable[[CacheEvent], bool] = lambda event: False,
+    ) -> None:
+        self._read, self._is_known, self._loop = read, is_known, asyncio.get_running_loop()
         self._lock, self._closed = threading.Lock(), False
         self._waiting: dict[ObjectPlace, CacheEvent] = {}
 
@@ -206,12 +221,14 @@ class EventInbox(Iterable[CacheEvent]):
         This is kopf's handler. It awaits nothing, but must be a coroutine: plain functions are
         run in a pool of threads, out of order.
         """
-        raw = dict(event["object"])
-        place = kind, key_of(raw)
+        told = CacheEvent(kind, event["type"], dict(event["object"]))
+        if self._is_known(told):
+            return
+        place = kind, key_of(told.raw)
         with self._lock:
             first = not self._waiting
             self._waiting.pop(place, None)  # so that the newest is the last
-            self._waiting[place] = CacheEvent(kind, event["type"], raw)
+            self._waiting[place] = told
         if first:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._read, self)

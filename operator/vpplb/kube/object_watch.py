@@ -103,7 +103,7 @@ class ObjectWatch:
         self.health = health = WatchHealth(self._kinds, self._namespaces, gap, distrust, note)
         # New, since a thread that was left behind may still give a reason or tell an event.
         self._reasons = reasons = asyncio.Queue[str]()
-        inbox, stop = EventInbox(self._cache.apply_events), threading.Event()
+        inbox, stop = EventInbox(self._cache.apply_events, self._cache.is_known), threading.Event()
 
         def operate() -> None:
             reason = "no reason given"

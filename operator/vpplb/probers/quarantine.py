@@ -6,6 +6,7 @@ hand), whatever it has in hand. So one death says nothing, the second costs a ch
 only those that follow cost it more.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,6 +59,11 @@ class CheckQuarantine:
     def holds_check(self, check: ProbeAssignment) -> bool:
         """Say whether this check, as it is now, is put aside."""
         return (check.backend, check.generation) in self._held
+
+    def count_held(self, assigned: Mapping[ObjectKey, ProbeAssignment]) -> int:
+        """Return how many of these checks, by their backends, are put aside."""
+        held = ((assigned.get(backend), generation) for backend, generation in self._held)
+        return sum(check is not None and check.generation == number for check, number in held)
 
     def release_check(self, check: ProbeAssignment) -> None:
         self._held.discard((check.backend, check.generation))

@@ -111,7 +111,7 @@ class WorkerPool:
         for worker in self._workers:
             short.update(worker.condition.short)
         said = sorted({worker.condition.obstacle for worker in self._workers} - {""})
-        aside = sum(map(self._aside.holds_check, self._assigned.values()))
+        aside = self._aside.count_held(self._assigned)
         if aside:
             said.append(
                 f"{aside} checks are put aside, probing processes ended while busy with them"

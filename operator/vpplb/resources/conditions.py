@@ -32,16 +32,23 @@ Conditions = tuple[StatusCondition, ...]
 
 
 def set_condition(
-    old: Sequence[StatusCondition], new: StatusCondition, now: datetime
+    old: Sequence[StatusCondition],
+    new: StatusCondition,
+    now: datetime,
+    generation: int | None = None,
 ) -> tuple[StatusCondition, ...]:
     """Return the conditions with `new` in place of the one of its type, or at the end.
 
     The time of the last transition stays as it was unless the status changes; `now` is aware.
+    `generation` is that of the spec from which it was concluded; None: as `new` says.
     """
     present = next((one for one in old if one.type == new.type), None)
     kept = present is not None and present.status == new.status
     time = present.last_transition_time if present is not None and kept else None
-    timed = new.model_copy(update={"last_transition_time": time or now})
+    seen = new.observed_generation if generation is None else generation
+    timed = new.model_copy(
+        update={"last_transition_time": time or now, "observed_generation": seen}
+    )
     if present is None:
         return (*old, timed)
     return tuple(timed if one is present else one for one in old)

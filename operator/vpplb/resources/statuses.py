@@ -133,8 +133,7 @@ def _date_conditions(
 ) -> tuple[StatusCondition, ...]:
     conditions = tuple(shown)
     for one in wanted:
-        seen = one.model_copy(update={"observed_generation": generation})
-        conditions = set_condition(conditions, seen, now)
+        conditions = set_condition(conditions, one, now, generation)
     return conditions
 
 

@@ -164,7 +164,7 @@ class Reader:
             self.read.append((kind, event_type, metadata["name"], int(metadata["resourceVersion"])))
 
 
-def backend_event(event_type: str, version: int, name: str) -> CacheEvent:
+def backend_event(event_type: str | None, version: int, name: str) -> CacheEvent:
     return CacheEvent(ObjectKind.BACKEND, event_type, obj(version, name))
 
 
@@ -221,6 +221,30 @@ async def test_nothing_is_lost_between_two_readings() -> None:
     await eventually(lambda: len(reader.read) == 2000, "all is read")
     assert [version for *_, version in reader.read] == list(range(2000))
     thread.join()
+
+
+async def test_what_is_known_already_wakes_nobody() -> None:
+    """Such as the echo of our own write; but a deletion is told, whatever its version."""
+    reader, cache = Reader(), ObjectCache()
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(7))
+    inbox = EventInbox(reader, cache.is_known)
+    for event_type, version in (("MODIFIED", 6), ("MODIFIED", 7), (None, 7)):
+        tell(inbox, backend_event(event_type, version, "a"))
+    await asyncio.sleep(0)
+    assert reader.read == []
+    for kind, event_type, name, version in (
+        news := [
+            (ObjectKind.BACKEND, "MODIFIED", "a", 8),
+            (ObjectKind.BACKEND, None, "b", 5),
+            (ObjectKind.FRONTEND, None, "a", 2),
+        ]
+    ):
+        tell(inbox, CacheEvent(kind, event_type, obj(version, name)))
+    await asyncio.sleep(0)
+    assert reader.read == news
+    tell(inbox, backend_event("DELETED", 7, "a"))
+    await asyncio.sleep(0)
+    assert reader.read[-1] == ("Backend", "DELETED", "a", 7)
 
 
 async def test_of_what_was_left_behind_nothing_is_read() -> None:

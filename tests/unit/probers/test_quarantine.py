@@ -39,6 +39,8 @@ def test_neither_another_check_nor_a_changed_one_is_put_aside() -> None:
     assert [aside.note_death(each, 0.0) for each in (CHECK, changed, other)] == [0, 0, 0]
     aside.note_death(CHECK, 1.0)
     assert [aside.holds_check(each) for each in (CHECK, changed, other)] == [True, False, False]
+    counts = [aside.count_held({each.backend: each}) for each in (CHECK, changed, other)]
+    assert counts == [1, 0, 0]
 
 
 def test_what_is_put_aside_again_counts_as_silence() -> None:
