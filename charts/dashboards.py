@@ -63,7 +63,7 @@ def quantiles(metric: str, *by: str) -> tuple[DashboardQuery, ...]:
 
 
 def stat(title: str, about: str, expr: str, bad_from: float | None = 1) -> DashboardPanel:
-    """Return one number."""
+    """Return one number. Of what nothing is read there is none: 0 would be a lie."""
     return DashboardPanel(
         title=title,
         about=about,
@@ -84,26 +84,26 @@ FRONTENDS = (
             stat(
                 "Down",
                 "Frontends of which no server takes flows.",
-                "count(max by (namespace, frontend)"
-                f' (vpplb_frontend_state{{{CHOSEN},state="down"}}) == 1) or vector(0)',
+                "sum(max by (namespace, frontend)"
+                f' (vpplb_frontend_state{{{CHOSEN},state="down"}}))',
             ),
             stat(
                 "Unknown",
                 "Frontends of which nothing is known.",
-                "count(max by (namespace, frontend)"
-                f' (vpplb_frontend_state{{{CHOSEN},state="unknown"}}) == 1) or vector(0)',
+                "sum(max by (namespace, frontend)"
+                f' (vpplb_frontend_state{{{CHOSEN},state="unknown"}}))',
             ),
             stat(
                 "On a later pool",
                 "Frontends that are not served by their first pool.",
-                "count(max by (namespace, frontend)"
-                f' (vpplb_frontend_pool_active{{{CHOSEN},position!="1"}}) == 1) or vector(0)',
+                "sum(max by (namespace, frontend)"
+                f' (vpplb_frontend_pool_active{{{CHOSEN},position!="1"}}'
+                f" or 0 * vpplb_frontend_pool_active{{{CHOSEN}}}))",
             ),
             stat(
                 "Up",
                 "Frontends that are served.",
-                "count(max by (namespace, frontend)"
-                f' (vpplb_frontend_state{{{CHOSEN},state="up"}}) == 1) or vector(0)',
+                f'sum(max by (namespace, frontend) (vpplb_frontend_state{{{CHOSEN},state="up"}}))',
                 bad_from=None,
             ),
             stat(
@@ -220,12 +220,12 @@ NODES = (
             stat(
                 "VPPs not connected",
                 "VPPs that do not answer their agent.",
-                "count(vpplb_vpp_connected == 0) or vector(0)",
+                "sum(1 - vpplb_vpp_connected)",
             ),
             stat(
                 "Agents gone",
                 "Nodes whose agent's lease has run out.",
-                "count(max by (namespace, agent) (vpplb_agent_gone) == 1) or vector(0)",
+                "sum(max by (namespace, agent) (vpplb_agent_gone))",
             ),
             stat(
                 "Not programmed",
@@ -235,7 +235,7 @@ NODES = (
             stat(
                 "Not led directly",
                 "Agents to which decisions come by the API server alone.",
-                "count(vpplb_direct_led == 0) or vector(0)",
+                "sum(1 - vpplb_direct_led)",
             ),
             stat(
                 "Contested prefixes",
@@ -245,7 +245,7 @@ NODES = (
             stat(
                 "Manifests refused",
                 "Routers that go on with older manifests.",
-                "count(vpplb_manifests_last_reload_successful == 0) or vector(0)",
+                "sum(1 - vpplb_manifests_last_reload_successful)",
             ),
             DashboardPanel(
                 title="Programs",

@@ -29,10 +29,11 @@ def list_queries() -> list[str]:
         for one in json.loads(file.read_text())["templating"]["list"]
         if one["type"] == "query"
     ]
-    return [_fill_in(query) for query in (*panels, *variables)]
+    return [fill_in(query) for query in (*panels, *variables)]
 
 
-def _fill_in(query: str) -> str:
+def fill_in(query: str) -> str:
+    """Return a query as Grafana asks it."""
     for name, value in VARIABLES.items():
         query = query.replace(name, value)
     return query

@@ -1,9 +1,11 @@
 """Metrics, rules and queries of dashboards, as Prometheus itself reads and evaluates them."""
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.binaries import ensure
@@ -11,7 +13,7 @@ from cluster.control_plane import ControlPlane
 from cluster.main_job import main_job
 from cluster.stage import ServiceProcess, electing, stage
 from data.alert_rules import CASES, RULES, SERIES, list_rules, list_selectors
-from data.dashboards import list_queries
+from data.dashboards import fill_in, list_panels, list_queries
 from in_memory.whole_registry import make_whole_registry
 from lab.http_get import http_get
 from lab.scrape import scrape_metrics
@@ -66,6 +68,68 @@ def test_an_alert_that_does_not_fire_would_be_found(promtool: Path, tmp_path: Pa
 def test_prometheus_understands_what_dashboards_ask(promtool: Path, query: str) -> None:
     done = _run(promtool, "--experimental", "promql", "format", query)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _evaluate(promtool: Path, folder: Path, series: Mapping[str, str], found: str) -> None:
+    """Have Prometheus ask the numbers of the dashboards that are about `series`, or all.
+
+    `found` is what each comes to; empty: nothing is found.
+    """
+    stats = [panel["targets"][0]["expr"] for _, panel in list_panels() if panel["type"] == "stat"]
+    asked = [
+        query
+        for query in map(fill_in, stats)
+        if not series or {one.metric for one in list_selectors(query)} & {*map(_name_of, series)}
+    ]
+    assert asked
+    samples = [{"labels": "{}", "value": float(found)}] if found else []
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": one, "values": values} for one, values in series.items()],
+        "promql_expr_test": [
+            {"expr": query, "eval_time": "5m", "exp_samples": samples} for query in asked
+        ],
+    }
+    (folder / "numbers.yaml").write_text(yaml.safe_dump({"tests": [test]}))
+    done = _run(promtool, "test", "rules", folder / "numbers.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _name_of(series: str) -> str:
+    return series.partition("{")[0]
+
+
+def test_a_number_of_which_nothing_is_read_is_not_0(promtool: Path, tmp_path: Path) -> None:
+    """Where nobody leads no frontend is known to be down, and none to be up."""
+    _evaluate(promtool, tmp_path, {}, found="")
+
+
+def test_a_number_of_what_is_well_is_0(promtool: Path, tmp_path: Path) -> None:
+    of_web = 'namespace="shop",frontend="web"'
+    well = {
+        f'vpplb_frontend_state{{{of_web},state="down"}}': "0x9",
+        f'vpplb_frontend_state{{{of_web},state="unknown"}}': "0x9",
+        f'vpplb_frontend_state{{{of_web},state="up"}}': "0x9",
+        f'vpplb_frontend_pool_active{{{of_web},pool="main",position="1"}}': "1x9",
+        'vpplb_vpp_connected{instance="10.0.0.1:9091"}': "1x9",
+        'vpplb_agent_gone{namespace="vpplb",agent="n1"}': "0x9",
+        'vpplb_direct_led{instance="10.0.0.1:9091"}': "1x9",
+        'vpplb_manifests_last_reload_successful{instance="r1:9091"}': "1x9",
+    }
+    _evaluate(promtool, tmp_path, well, found="0")
+
+
+def test_what_is_wrong_is_counted_once_each(promtool: Path, tmp_path: Path) -> None:
+    of_web, of_api = 'namespace="shop",frontend="web"', 'namespace="shop",frontend="api"'
+    wrong = {
+        f'vpplb_frontend_pool_active{{{of_web},pool="main",position="1"}}': "0x9",
+        f'vpplb_frontend_pool_active{{{of_web},pool="spare",position="2"}}': "1x9",
+        f'vpplb_frontend_pool_active{{{of_web},pool="spare",position="2",pod="op-2"}}': "1x9",
+        f'vpplb_frontend_pool_active{{{of_api},pool="main",position="1"}}': "1x9",
+        'vpplb_vpp_connected{instance="10.0.0.1:9091"}': "1x9",
+        'vpplb_vpp_connected{instance="10.0.0.2:9091"}': "0x9",
+    }
+    _evaluate(promtool, tmp_path, wrong, found="1")
 
 
 ROUTERS = {spec.name for spec in METRICS if spec.name.startswith("vpplb_manifests_")}
