@@ -1,13 +1,18 @@
 """`vpplb monitor` against servers, as people and pipelines run it."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import termios
+import time
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import Any
@@ -102,6 +107,16 @@ def test_json_is_an_object_a_line_from_failure_to_summary(server: CountingHttpSe
     assert sum(line["probes"] for line in lines if line["what"] == "figures") < summary["probes"]
 
 
+def test_a_line_of_a_period_says_how_many_turns_had_no_probe(server: CountingHttpServer) -> None:
+    server.hang = True
+    url = f"http://127.0.0.1:{server.port}/"
+    result = call(url, *SHORT, "--timeout", "100ms", "--report", "200ms", "-o", "lines")
+    line = next(line for line in result.stdout.splitlines() if "nothing passed" in line)
+    probes, turns = map(int, re.findall(r"(\d+) (?:probes?|turns?)", line))
+    assert probes < 5 < turns
+    assert line.endswith("turns without a probe")
+
+
 def test_servers_are_told_apart_by_what_the_body_says() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nI am web-1 now"
     with ScriptedServer(answering(answer)) as server:
@@ -147,25 +162,86 @@ def test_ctrl_c_ends_it_with_a_summary_and_0(server: CountingHttpServer) -> None
     assert re.search(r"by HTTP GET /: \d+ probes in .* s, 0 failed", said)
 
 
-def test_a_terminal_has_a_page_that_ends_as_a_summary(server: CountingHttpServer) -> None:
+def on_terminal(widths: Sequence[int], *arguments: str) -> tuple[str, int]:
+    """Run the program on a terminal of one width, and 0.6 s after it began to write of the next.
+
+    Returns what it wrote, and its exit.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
-        os.environ.update(TERM="xterm-256color", COLUMNS="160", LINES="40")
-        where = f"127.0.0.1:{server.port}"
-        os.execv(PROGRAM, [str(PROGRAM), "monitor", where, "--for", "1200ms"])
-    written = b""
+        time.sleep(0.1)  # until the terminal has its size
+        # This environment alone: readline has put a size into the process's own.
+        environment = {**os.environ, "TERM": "xterm-256color"}
+        os.execve(PROGRAM, [str(PROGRAM), "monitor", *arguments], environment)
+    written, coming = b"", iter(widths)
+    resize_at = 0.0
     while True:
+        if time.monotonic() >= resize_at and (width := next(coming, None)):
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+            resize_at = inf
         try:
             piece = os.read(terminal, 65536)
         except OSError:  # the other end is closed
             break
         if not piece:
             break
+        resize_at = min(resize_at, time.monotonic() + 0.6)
         written += piece
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    return written.decode(), status
+
+
+def without_codes(written: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
+
+
+def last_picture(written: str) -> list[str]:
+    """Return the lines of the page as it was drawn last."""
+    *_, last = without_codes(written).split("1 VIP from outside:")
+    picture, _, _ = last.partition("Ctrl-C")
+    return [line.rstrip() for line in f"1 VIP from outside:{picture}".splitlines()]
+
+
+def test_a_terminal_has_a_page_that_ends_as_a_summary(server: CountingHttpServer) -> None:
+    written, status = on_terminal([160], f"127.0.0.1:{server.port}", "--for", "1200ms")
+    text = without_codes(written)
     assert status == 0, text
     assert re.search(r"1 VIP from outside: \d+ probes in 1 s, 0 failed", text)
     assert "last minute" in text
     assert re.search(r"by TCP: 1\d probes in 1\.\d s, 0 failed", text)
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (120, ["asked by", "probes", "failed", "p50", "p95", "p99", "max"]),
+        (92, ["asked by", "probes", "failed", "p50", "p95", "p99", "max"]),
+        (44, ["probes", "failed", "p99"]),
+        (36, ["failed", "p99"]),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns_and_each_number_whole(
+    server: CountingHttpServer, width: int, columns: list[str]
+) -> None:
+    """A table of rich makes all columns narrower alike: of each time two digits were left."""
+    where = f"127.0.0.1:{server.port}"
+    written, status = on_terminal([width], where, "--for", "1200ms")
+    head, titles, row = last_picture(written)[:3]
+    assert status == 0, written
+    assert len(head) <= width
+    assert row.startswith(where)
+    assert titles.replace("asked by", "asked·by").split()[1 : len(columns) + 1] == [
+        one.replace(" ", "·") for one in columns
+    ]
+    times = sum(one in ("p50", "p95", "p99", "max") for one in columns)
+    assert len(re.findall(r"\d(?:\.\d+)? m?s\b", row)) == times
+
+
+def test_a_terminal_that_changes_its_size_is_drawn_anew(server: CountingHttpServer) -> None:
+    where = f"127.0.0.1:{server.port}"
+    written, status = on_terminal([160, 80], where, "--for", "2s")
+    assert status == 0
+    assert written.count("\x1b[2J") == 1, "what was drawn in the size before is taken away, once"
+    assert "last minute" in without_codes(written.split("\x1b[2J")[0])
+    assert "last minute" not in without_codes(written.split("\x1b[2J")[1])

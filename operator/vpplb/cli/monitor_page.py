@@ -3,11 +3,11 @@
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -31,6 +31,13 @@ NEWS = 8
 _BARS = "▁▂▃▄▅▆▇█"
 _BESIDE = 6  # lines of the page beside VIPs and news
 _MOST_SERVERS = 8
+_GAP = 2
+_NAME, _MINUTE = "VIP", "last minute"
+_COLUMNS = (_NAME, "asked by", "probes", "failed", "p50", "p95", "p99", "max", _MINUTE)
+_GIVEN_UP = ("asked by", "p95", "max", "p50", "probes")
+"""What a narrow terminal goes without, in this order; the failures and the p99 it always has."""
+_SHORT_NAME, _SHORT_MINUTE = 16, 10
+"""What a name keeps, before others are given up; and the least of the minute that is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,7 @@ class MonitorPage(PlainLines):
 
     def __init__(self) -> None:
         self._terminal = Console()
+        self._size = self._terminal.size
         self._live = Live(console=self._terminal, auto_refresh=False)
         self._news: deque[str] = deque(maxlen=NEWS)
 
@@ -55,6 +63,9 @@ class MonitorPage(PlainLines):
 
     async def draw_run(self, run: MonitorRun, now: float) -> None:
         """Draw by another thread: what drawing takes shall not be part of what is measured."""
+        if self._terminal.size != self._size:  # what was drawn lies otherwise now
+            self._size = self._terminal.size
+            self._terminal.clear()
         picture = self._draw_page(run, now)
         await asyncio.to_thread(self._live.update, picture, refresh=True)
 
@@ -66,16 +77,7 @@ class MonitorPage(PlainLines):
 
     def _draw_page(self, run: MonitorRun, now: float) -> "RenderableType":
         shown = [_describe_vip(*pair, now) for pair in self._choose_vips(run)]
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("VIP", "asked by"):
-            table.add_column(title, no_wrap=True)
-        for title in ("probes", "failed", "p50", "p95", "p99", "max"):
-            table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("last minute", no_wrap=True)
-        for one in shown:
-            table.add_row(*_draw_vip(one, int(now)))
-            for row in _draw_servers(one, int(now)):
-                table.add_row(*row)
+        rows = [row for one in shown for row in _draw_rows(one, int(now))]
         probes = sum(record.whole.probes for record in run.records)
         failed = sum(record.whole.failed for record in run.records)
         seconds, hidden = now - run.began, len(run.records) - len(shown)
@@ -86,12 +88,15 @@ class MonitorPage(PlainLines):
             f"{one.figures.vip}:{line}" for one in shown for line in describe_unprobed(one.figures)
         ]
         said = [*([f"… and {count_of(hidden, 'VIP')} more"] if hidden else []), *said[:NEWS]]
+        room = self._terminal.height - _BESIDE - len(rows) - len(self._news)
+        said = said[: max(1, room)]
+        end = "Ctrl-C ends it with a summary, a second one at once"
         return Group(
-            Text(f"{head}, {failed} failed", style="bold red" if failed else "bold"),
-            table,
-            *(Text(make_printable(line), style="dim") for line in said),
-            Text("\n".join(self._news)),
-            Text("Ctrl-C ends it with a summary, a second one at once", style="dim"),
+            _line(f"{head}, {failed} failed", style="bold red" if failed else "bold"),
+            _fit_table(rows, self._terminal.width),
+            *(_line(make_printable(line), style="dim") for line in said),
+            *(_line(line) for line in self._news),
+            _line(end, style="dim"),
         )
 
     def _choose_vips(self, run: MonitorRun) -> list[tuple[MonitorTarget, SeenVip]]:
@@ -115,6 +120,49 @@ def _describe_vip(target: MonitorTarget, record: SeenVip, now: float) -> PageVip
         failing=record.spells.find_present() is not None,
         slices=tuple(record.slices),
     )
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Return what takes one line, however narrow the terminal is."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _fit_table(rows: Sequence[Sequence[Text]], width: int) -> Table:
+    """Lay out rows of `_COLUMNS`: the minute has what is left, and what does not fit is given up.
+
+    rich would shorten all columns alike, so that no number could be read.
+    """
+    widths = {
+        title: max(len(title), *(row[n].cell_len for row in rows))
+        for n, title in enumerate(_COLUMNS)
+    }
+    kept = [title for title in _COLUMNS if title not in (_NAME, _MINUTE)]
+    room = width - min(widths[_NAME], _SHORT_NAME)
+    for title in _GIVEN_UP:
+        if sum(widths[each] + _GAP for each in kept) <= room:
+            break
+        kept.remove(title)
+    left = width - sum(widths[each] + _GAP for each in kept)
+    name = max(1, min(widths[_NAME], left))
+    minute = min(LAST_SECONDS, left - name - _GAP)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(_NAME, width=name, no_wrap=True, overflow="ellipsis")
+    for title in kept:
+        justify: Literal["left", "right"] = "left" if title == "asked by" else "right"
+        table.add_column(title, width=widths[title], justify=justify, no_wrap=True)
+    if minute >= _SHORT_MINUTE:
+        table.add_column(_MINUTE if minute == LAST_SECONDS else f"last {minute} s", no_wrap=True)
+    for row in rows:
+        cells = dict(zip(_COLUMNS, row, strict=True))
+        last = [cells[_MINUTE][-minute:]] if minute >= _SHORT_MINUTE else []
+        table.add_row(cells[_NAME], *(cells[title] for title in kept), *last)
+    return table
+
+
+def _draw_rows(one: PageVip, now: int) -> Iterator[list[Text]]:
+    """Draw a line of the VIP, and one of each server, with the cells of `_COLUMNS`."""
+    yield list(_draw_vip(one, now))
+    yield from _draw_servers(one, now)
 
 
 def _draw_vip(one: PageVip, now: int) -> Iterator[Text]:
@@ -165,4 +213,5 @@ def _bar(value: float, most: float) -> str:
 
 def fits_terminal() -> bool:
     """Tell whether there is a terminal to draw a page on."""
-    return sys.stdout.isatty() and Console().is_terminal
+    terminal = Console()
+    return sys.stdout.isatty() and terminal.is_terminal and not terminal.is_dumb_terminal

@@ -7,6 +7,7 @@ all others who wait. A hundred readers cost what two cost.
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -73,12 +74,11 @@ async def _write_in_slices(pieces: Iterable[bytes]) -> Answer:
 
 
 def accepts_gzip(asked: str) -> bool:
-    """Read of an `Accept-Encoding` whether an answer may be packed."""
-    for one in asked.split(","):
-        name, _, weight = one.replace(" ", "").lower().partition(";")
-        if name in ("gzip", "*"):
-            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+    """Read of an `Accept-Encoding` whether an answer may be packed: what names gzip goes first."""
+    parts = (one.partition(";") for one in asked.replace(" ", "").lower().split(","))
+    weights = {name: weight for name, _, weight in parts}
+    weight = weights.get("gzip", weights.get("*", "q=0"))
+    return re.fullmatch(r"q=0(\.0{0,3})?", weight) is None
 
 
 def gzip_pieces(write: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:

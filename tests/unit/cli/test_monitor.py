@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from vpplb.cli.main import cli
 from vpplb.cli.monitor import monitor_command
 from vpplb.cli.monitor_flags import MonitorOptions
+from vpplb.cli.monitor_page import fits_terminal
 from vpplb.cli.monitor_session import MonitorSession
 from vpplb.monitor.targets import resolve_argument
 
@@ -61,3 +62,10 @@ def test_wrong_usage_exits_with_2_and_says_what_is_wrong(
     result = call(*arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_a_terminal_that_can_only_write_lines_has_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vpplb.cli.monitor_page.sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    assert not fits_terminal()

@@ -425,6 +425,8 @@ async def test_a_question_that_is_not_understood_is_refused_in_words(asked: str,
         ("", False),
         ("gzip;q=0", False),
         ("gzip; q=0.0, identity", False),
+        ("*;q=0, gzip", True),
+        ("gzip;q=0, *", False),
     ],
 )
 async def test_large_answers_are_packed_for_whoever_takes_it(accepts: str, packed: bool) -> None:
