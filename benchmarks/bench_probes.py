@@ -25,7 +25,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from statistics import median
 
+from in_memory.large_registry import make_large_registry
 from lab.authority import Authority
 from lab.probe_peers import (
     PORT,
@@ -52,6 +54,8 @@ from vpplb.model.names import ObjectKey
 from vpplb.probers import check_loop
 from vpplb.probers.worker_pool import WorkerPool
 from vpplb.reconcile.ports import LATENESS_BUCKETS, CheckVerdict, ProbeAssignment, ProbeStats
+from vpplb.telemetry.http import HttpServer
+from vpplb.telemetry.metrics import MetricsRegistry
 
 REALTIME = bool(os.environ.get("VPPLB_BENCH_REALTIME"))
 WINDOW = float(os.environ.get("VPPLB_BENCH_WINDOW", "8"))
@@ -288,6 +292,43 @@ async def growth(load: Load, empty: int) -> None:
             )
 
 
+async def scraped(registry: MetricsRegistry, load: Load) -> None:
+    """Measure how late probes are while nobody reads metrics, and while somebody always does.
+
+    The metrics are of 10,000 backends, packed; the worker's parent makes them, as an operator does.
+    """
+    with Arena() as arena:
+        prefer(arena.run_nginx())
+        async with (
+            HttpServer(address="127.0.0.1:0", metrics=registry.render_pieces) as server,
+            probing(arena) as ours,
+        ):
+            await ours.assign(HttpProbe(port=PORT), load.list_addresses(), load.interval)
+            for reader in (None, f"http://{server.listen_address}/metrics"):
+                ours.late = [0] * len(ours.late)
+                took = await read_for(WINDOW, reader)
+                print(
+                    f"  {load!s:18} {f'{len(took)} scrapes' if reader else 'no scrape':12}"
+                    f" {lateness(ours.late)}"
+                    + (f"   a scrape: p50 {1000 * median(took):.0f} ms" if took else ""),
+                    flush=True,
+                )
+
+
+async def read_for(seconds: float, url: str | None) -> list[float]:
+    """Read a URL again and again, by a process of its own; return the seconds of each reading."""
+    if url is None:
+        await asyncio.sleep(seconds)
+        return []
+    until, took = asyncio.get_running_loop().time() + seconds, list[float]()
+    while not took or asyncio.get_running_loop().time() < until:
+        command = ("curl", "-s", "--compressed", "-o", "/dev/null", "-w", "%{time_total}", url)
+        curl = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        said, _ = await curl.communicate()
+        took.append(float(said))
+    return took
+
+
 def lateness(counts: Sequence[int]) -> str:
     """Say how late the probes began, from a histogram by LATENESS_BUCKETS."""
     total = max(1, sum(counts))
@@ -340,8 +381,8 @@ async def empty_worker() -> int:
             return resident(ours.pid)
 
 
-async def measure() -> None:
-    """Run everything that this machine can run."""
+async def measure(registry: MetricsRegistry) -> None:
+    """Run everything that this machine can run. `registry`: that of 10,000 backends."""
     print("µs of CPU a probe, both at the same time and one after the other:")
     if missing("haproxy", "nginx"):
         print("  HTTP and TCP are not measured")
@@ -375,6 +416,11 @@ async def measure() -> None:
         await growth(Load(targets=number, interval=4.0), empty)
     await growth(Load(targets=10_000, interval=1.0), empty)
     print("  (wanted: at 10000 every 1 s, at most 1 in 1000 over 20 ms; at most 5 KB a backend)")
+    if missing("curl"):
+        return
+    print("the same worker while the metrics of 10,000 backends are read:")
+    for load in (Load(targets=1000, interval=1.0), Load(targets=10_000, interval=1.0)):
+        await scraped(registry, load)
 
 
 def missing(*programs: str) -> bool:
@@ -424,7 +470,7 @@ def main() -> None:
             return
         os.execvp(command[0], command)
     describe()
-    asyncio.run(measure())
+    asyncio.run(measure(make_large_registry(max(1, round(1000 * SHARE)), 10)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "bench_dashboard": {"FLEET": "20", "STILL": "1"},
     "bench_direct": {"AGENTS": "10", "ROUNDS": "1", "STILL": "1"},
+    "bench_monitor": {"SECONDS": "0.5"},
     "bench_vpp": {"VIPS": "3", "ROUNDS": "1", "CHANGES": "3", "IDLE": "1"},
     "bench_failover": {
         "KILLS": "8",

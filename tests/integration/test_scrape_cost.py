@@ -9,14 +9,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from data.objects import backend, frontend, health_check, pool, vip
-from in_memory.world import World
-from vpplb.plan.decisions import DecidedState
-from vpplb.standalone.local_statuses import LocalObjects
-from vpplb.telemetry.event_stream import EventStream
+from in_memory.large_registry import make_large_registry
 from vpplb.telemetry.http import HttpServer
-from vpplb.telemetry.metrics import DecisionMetrics, MetricsRegistry
-from vpplb.telemetry.state_view import DecidedStateView
+from vpplb.telemetry.metrics import MetricsRegistry
 
 pytestmark = pytest.mark.slow
 
@@ -26,38 +21,9 @@ MOST_AT_A_TIME = 0.03
 """CPU that a scrape may take in all, and without a turn of anybody else on the loop."""
 
 
-async def decide_all() -> DecidedState:
-    """Return what is decided on all frontends and backends."""
-    world = World()
-    members = [
-        [f"backend-{number * EACH + n:05}" for n in range(EACH)] for number in range(FRONTENDS)
-    ]
-    world.put(
-        health_check(),
-        *(
-            backend(name, f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")
-            for n, name in enumerate(name for names in members for name in names)
-        ),
-        *(
-            frontend(
-                f"web-{n:04}",
-                pool("main", **dict.fromkeys(names[: EACH // 2], 10)),
-                pool("spare", **dict.fromkeys(names[EACH // 2 :], 10)),
-                on=vip(f"192.0.{n >> 8}.{n & 255}/32"),
-            )
-            for n, names in enumerate(members)
-        ),
-    )
-    return world.decided
-
-
 @pytest.fixture(scope="module")
 def registry() -> MetricsRegistry:
-    """Give the metrics of who has decided that."""
-    decided, made = asyncio.run(decide_all()), MetricsRegistry("operator")
-    view = DecidedStateView(LocalObjects(), decided, lambda kind, key: None, EventStream())
-    DecisionMetrics(made, view)
-    return made
+    return make_large_registry(FRONTENDS, EACH)
 
 
 @asynccontextmanager
