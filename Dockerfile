@@ -17,9 +17,9 @@ RUN python3 -m venv /tools && \
 ARG TARGETARCH
 COPY packaging/image/debian-packages packaging/image/unpack-debian /src/packaging/image/
 RUN /src/packaging/image/unpack-debian "${TARGETARCH}" /image
-COPY requirements/run.txt /src/requirements/
+COPY requirements/traces.txt /src/requirements/
 COPY packaging/image/install-python /src/packaging/image/
-RUN /src/packaging/image/install-python "${TARGETARCH}" /image -r /src/requirements/run.txt
+RUN /src/packaging/image/install-python "${TARGETARCH}" /image -r /src/requirements/traces.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY operator /src/operator
 ARG SOURCE_DATE_EPOCH=0

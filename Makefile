@@ -109,6 +109,7 @@ lock: $(DEV) ## Lock the newest versions that pyproject.toml allows (ARGS=--upgr
 	@$(PIP) install uv
 	@$(LOCK) $(ARGS) pyproject.toml -o requirements/run.txt
 	@$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra otel -c requirements/dev.txt -o requirements/traces.txt
 	@$(LOCK) pyproject.toml --group docs -c requirements/dev.txt -o requirements/docs.txt
 	@$(LOCK) pyproject.toml --group packaging -c requirements/dev.txt -o requirements/packaging.txt
 	@$(LOCK) $(ARGS) --group image -o requirements/image.txt

@@ -118,6 +118,36 @@ class DirectValues(ChartModel):
     )
 
 
+class TraceHeaders(ChartModel):
+    """A Secret of the release's namespace with headers for the collector."""
+
+    name: str = Field(default="", description="Its name; empty: there are no headers.")
+    key: str = Field(
+        default="headers",
+        min_length=1,
+        description="The key in it that has them, as name=value,other=value; what values have of"
+        " commas and the like is percent-encoded.",
+    )
+
+
+class TracesValues(ChartModel):
+    """Traces of failovers by OpenTelemetry, of both programs.
+
+    Further settings are the environment variables of OpenTelemetry, by `extraEnv`.
+    """
+
+    endpoint: str = Field(
+        default="",
+        pattern="^(https?://.+)?$",
+        description="URL of a collector that takes OTLP by HTTP, such as http://collector:4318;"
+        " empty: nothing is traced, and costs nothing.",
+    )
+    headers_secret: TraceHeaders = TraceHeaders()
+    sampling: float = Field(
+        default=1, ge=0, le=1, description="Share of failovers that are traced, from 0 to 1."
+    )
+
+
 class ServiceAccountValues(ChartModel):
     """A program's ServiceAccount."""
 
@@ -404,6 +434,16 @@ class DashboardsValues(ChartModel):
 class MetricsValues(ChartModel):
     """How Prometheus finds what both programs measure, and what is made of it."""
 
+    enabled: bool = Field(
+        default=False,
+        description="All at once, for the Prometheus operator and Grafana: PodMonitors (or"
+        " ServiceMonitors, where these are enabled), rules and dashboards.",
+    )
+    labels: StringMap = Field(
+        default={},
+        description="Further labels of monitors and rules, by which a Prometheus chooses them, such"
+        " as {release: kube-prometheus-stack}.",
+    )
     service: MetricsServiceValues = MetricsServiceValues()
     pod_monitor: PodMonitorValues = PodMonitorValues()
     service_monitor: ServiceMonitorValues = ServiceMonitorValues()
@@ -491,6 +531,7 @@ class ChartValues(ChartModel):
     rbac: RbacValues = RbacValues()
     http: HttpValues = HttpValues()
     metrics: MetricsValues = MetricsValues()
+    traces: TracesValues = TracesValues()
     network_policy: NetworkPolicyValues = NetworkPolicyValues()
     test: TestValues = TestValues()
     simulator: SimulatorValues = SimulatorValues()

@@ -23,7 +23,7 @@ def test_a_lock_file_pins_by_version_and_hash_and_has_no_address(lock: Path) -> 
         assert "--hash=sha256:" in entry, entry[:80]
 
 
-@pytest.mark.parametrize("part", ["run.txt", "docs.txt", "packaging.txt"])
+@pytest.mark.parametrize("part", ["run.txt", "traces.txt", "docs.txt", "packaging.txt"])
 def test_a_lock_of_less_is_part_of_the_dev_lock_and_has_all_that_runs(part: str) -> None:
     run, some, dev = (
         set(re.findall(r"^(\S+==\S+)", (ROOT / "requirements" / name).read_text(), re.M))

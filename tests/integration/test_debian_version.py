@@ -19,7 +19,7 @@ def test_a_release_candidate_has_a_version_that_sorts_before_the_release(tmp_pat
     """What makes the package is replaced by a program that names it after its changelog."""
     checkout, out = tmp_path / "checkout", tmp_path / "out"
     shutil.copytree(ROOT / "packaging/deb", checkout / "packaging/deb")
-    for file in ("CHANGELOG.md", "requirements/run.txt"):
+    for file in ("CHANGELOG.md", "requirements/traces.txt"):
         (checkout / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, checkout / file)
     programs = checkout / ".venv/bin"

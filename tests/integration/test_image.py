@@ -188,9 +188,8 @@ for folder in (third, built_in):
     for path in compiled:
         if not path.name.startswith("lib"):
             importlib.import_module(".".join([*path.parts[:-1], path.name.split(".")[0]]))
-optional = {"vpplb.telemetry.failover_traces"}  # of the extra otel, which the image has not
 for module in pkgutil.walk_packages(vpplb.__path__, "vpplb."):
-    if not module.name.endswith("__main__") and module.name not in optional:
+    if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 print(len(sys.modules))
 """
@@ -203,6 +202,27 @@ def test_every_module_of_the_image_finds_its_libraries(image: ImageArchive) -> N
 def test_the_main_job_runs_in_the_image(image: ImageArchive) -> None:
     assert f"version {vpplb.__version__}" in in_image(image, "vpplb", "--version")
     assert "*** that was the failover" in in_image(image, "vpplb", "demo", "--once")
+
+
+TRACED = """
+from vpplb.telemetry.failover_traces import open_traces
+traces = open_traces("operator")
+traces.close()
+print(traces.place)
+"""
+
+
+def test_the_image_can_trace_and_loads_nothing_for_it_until_it_is_asked(
+    image: ImageArchive,
+) -> None:
+    said = in_image(image, "python3", "-c", TRACED)
+    assert said.strip() == "http://localhost:4318/v1/traces"
+    loads = (
+        "import sys, vpplb.controller.app, vpplb.agent.app, vpplb.standalone.app;"
+        " print([one for one in sys.modules if one.startswith(('opentelemetry', 'google.proto',"
+        " 'requests'))])"
+    )
+    assert in_image(image, "python3", "-c", loads).strip() == "[]"
 
 
 @contextmanager

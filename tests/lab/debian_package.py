@@ -11,7 +11,7 @@ from pathlib import Path
 from cluster.binaries import cache
 
 ROOT = Path(__file__).parents[2]
-_INPUTS = ("operator", "packaging/deb", "requirements/run.txt", "pyproject.toml", "README.md")
+_INPUTS = ("operator", "packaging/deb", "requirements/traces.txt", "pyproject.toml", "README.md")
 
 
 def built_package() -> Path:

@@ -89,6 +89,24 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
+{{/* Where traces go, as variables of OpenTelemetry; nothing where there is no endpoint. */}}
+{{- define "vpplb.traces" -}}
+{{- with .Values.traces -}}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+{{- with .headersSecret.name }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.traces.headersSecret.key | quote }}}}
+{{- end }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),k8s.node.name=$(NODE_NAME)
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .sampling | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* Probes of the HTTP port that both programs have. */}}
 {{- define "vpplb.probes" -}}
 {{- $tls := ternary ", scheme: HTTPS" "" (ne .Values.http.tlsSecret "") -}}

@@ -46,6 +46,7 @@ async def run(options: AgentOptions, stop: asyncio.Event) -> None:
                 objects=describe_source(client.server_url, options.namespaces),
                 http=agent.http.listen_address,
                 vpp=options.vpp_api_socket,
+                traces=options.traces.place if options.traces else None,
             )
             running = asyncio.create_task(agent.run())
             stopping = asyncio.create_task(stop.wait())

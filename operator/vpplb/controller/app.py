@@ -101,6 +101,7 @@ async def run(options: OperatorOptions, stop: asyncio.Event) -> None:
                 objects=describe_source(client.server_url, options.namespaces),
                 http=operator.http_address,
                 agents=options.direct.listen if options.direct else "by the API server alone",
+                traces=options.traces.place if options.traces else None,
             )
             await operator.run(stop)
 

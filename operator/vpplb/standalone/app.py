@@ -142,6 +142,7 @@ class StandaloneApp:
                     objects=f"of {self._options.folder}",
                     http=self._http.listen_address,
                     vpp=self._options.vpp_api_socket,
+                    traces=self._options.traces.place if self._options.traces else None,
                 )
                 await self._run_parts(stop)
 

@@ -8,13 +8,18 @@ statuses have none. Where nothing has failed or recovered there is no trace.
 Imported by who is asked for traces alone: without that nothing of OpenTelemetry is loaded.
 """
 
-import os
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from threading import Thread
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.resources import (
+    SERVICE_NAME,
+    SERVICE_VERSION,
+    OTELResourceDetector,
+    Resource,
+)
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
@@ -38,14 +43,17 @@ from vpplb.plan.render import op_text
 from vpplb.plan.settings import HeapSpace
 from vpplb.reconcile.ports import CheckVerdict
 from vpplb.sync.ports import CallOutcome, LoadBalancer, ObservedVpp, VppInfo
+from vpplb.telemetry.trace_export import open_exporter
+
+log = logging.getLogger(__name__)
 
 LATEST = timedelta(seconds=60)
 """After a decision: what VPP is told of its frontend later is another matter, such as a repair."""
 MOST_AT_ONCE = 20
 """Transitions of one moment that are traced: each takes up to a millisecond, in which nobody is
 told of what was decided."""
-LAST_WORDS = 2000
-"""Milliseconds in which what is still to be sent may be, when the program ends."""
+LAST_WORDS = 2.0
+"""Seconds in which what is still to be sent may be, when the program ends."""
 
 _W3C = TraceContextTextMapPropagator()
 _OnVerdict = Callable[[CheckVerdict], None]
@@ -53,12 +61,16 @@ _Owners = Callable[[], Mapping[VipId, ObjectKey]]
 
 
 class FailoverTraces:
-    """The traces of one program. Spans go to `processor`; close it in the end."""
+    """The traces of one program. Spans go to `processor`, and to `place`; close it in the end."""
 
-    def __init__(self, program: str, processor: SpanProcessor, clock: Clock | None = None) -> None:
-        name = os.environ.get("OTEL_SERVICE_NAME") or f"vpplb-{program}"
-        resource = Resource.create({SERVICE_NAME: name, SERVICE_VERSION: __version__})
-        self._provider = TracerProvider(resource=resource)
+    def __init__(
+        self, program: str, processor: SpanProcessor, clock: Clock | None = None, place: str = ""
+    ) -> None:
+        self.place = place
+        ours = {SERVICE_NAME: f"vpplb-{program}", SERVICE_VERSION: __version__}
+        # What the environment says goes first: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
+        resource = Resource.create(ours).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("vpplb", __version__)
         self._clock = clock or SystemClock()
@@ -67,9 +79,16 @@ class FailoverTraces:
         self._newest = self._clock.now()
 
     def close(self) -> None:
-        """Send what is still to be sent, in bounded time."""
-        self._provider.force_flush(LAST_WORDS)
-        self._provider.shutdown()
+        """Send what is still to be sent, in bounded time.
+
+        OpenTelemetry's own ways have no bound of ours: it may take half a minute to give up a
+        collector that takes and says nothing.
+        """
+        ending = Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(LAST_WORDS)
+        if ending.is_alive():
+            log.warning("the last traces are given up: %s does not take them", self.place)
 
     # --- who decides -------------------------------------------------------------------------
 
@@ -233,4 +252,5 @@ class TracedLoadBalancer:
 
 def open_traces(program: str) -> FailoverTraces:
     """Return traces that go where OTEL_EXPORTER_OTLP_ENDPOINT says, by HTTP."""
-    return FailoverTraces(program, BatchSpanProcessor(OTLPSpanExporter()))
+    exporter, place = open_exporter()
+    return FailoverTraces(program, BatchSpanProcessor(exporter), place=place)

@@ -10,9 +10,12 @@ log = logging.getLogger(__name__)
 
 
 def log_start(program: str, *, objects: str, http: ListenAddress | None, **more: object) -> None:
-    """Log it, once it listens. `objects`: where they come from; `more`: what else it is given."""
+    """Log it, once it listens. `objects`: where they come from; `more`: what else it is given.
+
+    What is None is not told.
+    """
     parts = {"objects": objects, "http": http or "off", **more}
-    said = ", ".join(f"{name} {value}" for name, value in parts.items())
+    said = ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
     log.info("vpplb %s %s begins: %s", __version__, program, said)
 
 

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -17,6 +19,7 @@ from data.objects import NOON, key, vip
 from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
 from lab.servers import CountingHttpServer
+from lab.waiting import wait_for
 from vpplb.direct.messages import DecisionBatch, DecisionEntry, dump_entry, join_batch, load_message
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.health import BackendHealth, HealthState, HealthTransition, ProbeCode
@@ -25,6 +28,7 @@ from vpplb.model.vip import VipId
 from vpplb.plan.decisions import BackendView, Decisions, UnreadFrontend
 from vpplb.plan.ops import Op, SetWeight
 from vpplb.reconcile.ports import CheckVerdict
+from vpplb.telemetry import failover_traces
 from vpplb.telemetry.failover_traces import LATEST, MOST_AT_ONCE, FailoverTraces, open_traces
 
 WEB, SHOP, NGINX0 = key("web"), key("shop"), key("nginx0")
@@ -220,6 +224,77 @@ def test_spans_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) ->
         traces.trace_decisions(failed(WEB))
         traces.close()
         assert collector.requests["/v1/traces"] == 1
+
+
+def test_a_collector_that_takes_and_says_nothing_does_not_hold_up_the_end(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pod has seconds to end, and OpenTelemetry's own ways wait for half a minute."""
+    monkeypatch.setattr(failover_traces, "LAST_WORDS", 0.1)
+    with CountingHttpServer() as collector:
+        collector.hang = True
+        at = f"http://127.0.0.1:{collector.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", at)
+        traces = open_traces("operator")
+        traces.follow_verdicts(lambda _: None)(verdict())
+        traces.trace_decisions(failed(WEB))
+        began = time.monotonic()
+        traces.close()
+        assert time.monotonic() - began < 2
+        collector.hang = False
+        wait_for(_nothing_is_sent, "what was given up ends in the background")
+    assert caplog.messages == [f"the last traces are given up: {at}/v1/traces does not take them"]
+
+
+def _nothing_is_sent() -> bool:
+    return not any(one.name.startswith("Otel") for one in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "vpplb-operator"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=lb,k8s.pod.name=vpplb-0"}, "lb"),
+        (
+            {"OTEL_RESOURCE_ATTRIBUTES": "service.name=lb", "OTEL_SERVICE_NAME": "balancer"},
+            "balancer",
+        ),
+    ],
+)
+def test_the_environment_names_the_program_if_it_does(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name: str
+) -> None:
+    for each, value in variables.items():
+        monkeypatch.setenv(each, value)
+    one = Traced("operator", clock)
+    decide(one, clock, WEB)
+    attributes = one.spans()["probe"].resource.attributes
+    assert attributes["service.name"] == name
+    assert attributes.get("k8s.pod.name", "vpplb-0") == "vpplb-0"
+    assert attributes["service.version"]
+
+
+async def test_what_is_not_sampled_is_traced_nowhere(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Traced("agent", clock)  # it would trace all that begins with itself
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    operator = Traced("operator", clock)
+    decide(operator, clock, WEB)
+    assert operator.spans() == {}
+    agent.traces.put_parent(WEB, operator.traces.get_parent(WEB))
+    await call_vpp(agent, list(PLACES))
+    assert agent.spans() == {}
+
+
+def test_opentelemetry_can_be_switched_off_as_a_whole(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    one = Traced("operator", clock)
+    decide(one, clock, WEB)
+    assert (one.spans(), one.traces.get_parent(WEB)) == ({}, "")
 
 
 def test_without_traces_nothing_of_opentelemetry_is_loaded() -> None:

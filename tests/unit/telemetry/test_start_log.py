@@ -20,7 +20,7 @@ def test_one_line_says_version_source_address_and_vpp(caplog: pytest.LogCaptureF
 
 def test_what_is_not_served_is_said_to_be_off(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    log_start("agent", objects="here", http=None)
+    log_start("agent", objects="here", http=None, traces=None)
     assert caplog.messages[0].endswith("objects here, http off")
 
 
