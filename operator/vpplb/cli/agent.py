@@ -40,11 +40,7 @@ from vpplb.cli.service_runner import run_service
 @options.namespaces
 @options.http_address
 @options.http_hosts
-<<<<<<< HEAD
 @agent_http_flags
-@options.traces_flag("agent")
-=======
->>>>>>> 55676604 (Traces: in the image, the Debian package and the chart; a collector that is away is a line, and holds up no end. One switch for all that Prometheus is told)
 @options.log_flags
 @options.traces_flag("agent")
 def agent_command(

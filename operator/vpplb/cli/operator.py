@@ -28,11 +28,7 @@ from vpplb.cli.service_runner import run_service
 @options.direct_flags
 @options.http_address
 @options.http_hosts
-<<<<<<< HEAD
 @cluster_http_flags
-@options.traces_flag("operator")
-=======
->>>>>>> 55676604 (Traces: in the image, the Debian package and the chart; a collector that is away is a line, and holds up no end. One switch for all that Prometheus is told)
 @options.log_flags
 @options.traces_flag("operator")
 def operator_command(

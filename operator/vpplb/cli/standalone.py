@@ -37,11 +37,7 @@ from vpplb.cli.terminal import exit_on_findings
 @options.probe_flags
 @options.local_http_address
 @options.http_hosts
-<<<<<<< HEAD
 @local_http_flags
-@options.traces_flag("standalone")
-=======
->>>>>>> 55676604 (Traces: in the image, the Debian package and the chart; a collector that is away is a line, and holds up no end. One switch for all that Prometheus is told)
 @options.log_flags
 @options.traces_flag("standalone")
 @exit_on_findings(2)
