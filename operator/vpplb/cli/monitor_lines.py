@@ -31,6 +31,8 @@ class PlainLines:
         failed = f"{figures.failed} failed{_in_brackets(figures.failures)}"
         parts = [f"{figures.probes} probes", failed, _describe_times(figures)]
         parts += [_describe_servers(figures)] if figures.servers else []
+        unprobed = figures.skipped + figures.late + sum(figures.unmeasured.values())
+        parts += [f"{count_of(unprobed, 'turn')} without a probe"] if unprobed else []
         at = f"{SystemClock().now().astimezone():%H:%M:%S}"
         print_line(f"{at}  {figures.vip}  " + "  ".join(parts))
 
