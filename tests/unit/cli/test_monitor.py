@@ -20,7 +20,8 @@ def call(*arguments: str) -> Result:
 
 def options(*arguments: str) -> MonitorOptions:
     """Return what the flags say."""
-    context = monitor_command.make_context("monitor", list(arguments))
+    names = ["-h", "--help"]  # as vpplb has them: what is made first is kept for all tests
+    context = monitor_command.make_context("monitor", list(arguments), help_option_names=names)
     given = {name: context.params[name] for name in MonitorOptions.__dataclass_fields__}
     return MonitorOptions(**given)
 
