@@ -303,7 +303,9 @@ async def scraped(registry: MetricsRegistry, load: Load) -> None:
             HttpServer(address="127.0.0.1:0", metrics=registry.render_pieces) as server,
             probing(arena) as ours,
         ):
+            prefer(ours.pid)
             await ours.assign(HttpProbe(port=PORT), load.list_addresses(), load.interval)
+            await asyncio.sleep(1.0)
             for reader in (None, f"http://{server.listen_address}/metrics"):
                 ours.late = [0] * len(ours.late)
                 took = await read_for(WINDOW, reader)
