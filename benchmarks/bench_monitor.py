@@ -80,7 +80,15 @@ async def serving(server: NotedServer, number: int = 1) -> AsyncIterator[list[in
 
 async def monitor(seconds: float, *arguments: str) -> tuple[Sequence[Mapping[str, Any]], float]:
     """Run the program; return its summaries, and the seconds of CPU that it took."""
-    command = [str(PROGRAM), "monitor", "-o", "json", "--for", f"{seconds:g}s", *arguments]
+    command = [
+        str(PROGRAM),
+        "monitor",
+        "-o",
+        "json",
+        "--for",
+        f"{1000 * seconds:.0f}ms",
+        *arguments,
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = await asyncio.to_thread(lambda: subprocess.run(command, stdout=PIPE, check=True))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
