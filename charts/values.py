@@ -237,9 +237,10 @@ class OperatorValues(ProgramValues):
         " agree who serves which namespaces: the same for every release.",
     )
     retire: bool = Field(
-        default=False,
+        default=True,
         description="Once the release is uninstalled, a Job lets the statuses of what it served say"
-        " that nobody probes any more, and since when (`vpplb retire`); helm waits for it.",
+        " that nobody probes any more, and since when (`vpplb retire`); helm waits for it, two"
+        " minutes at most.",
     )
     status_writes_per_second: int = Field(
         default=250,
@@ -308,6 +309,11 @@ class AgentValues(ProgramValues):
         description="Let an agent write the lease and the Dataplane of its own node alone: a"
         " ValidatingAdmissionPolicy, which needs that tokens of pods name the node, as they do by"
         " default.",
+    )
+    mark_stale: bool = Field(
+        default=True,
+        description="Where no operator is left, agents let the statuses of what their nodes carry"
+        " say so. It needs `ownNodeOnly`, whose policy allows them that mark and nothing else.",
     )
 
 

@@ -27,6 +27,7 @@ HELM = "3.22.0"
 ACTIONLINT = "1.7.12"
 PROMETHEUS = "0.316.0"  # as a Go module: Prometheus 3.16.0
 PROMETHEUS_OPERATOR = "0.85.0"
+CLI_UTILS = "0.37.2"
 GO = (1, 26)
 _VERSION = "k8s.io/component-base/version"
 _CLIENTS = ("kubectl", "helm")
@@ -152,6 +153,12 @@ def _plain_module(requirement: str, package: str) -> Callable[[_Go, Path], str]:
     return lambda _go, _work: _module(requirement, [package])
 
 
+def _kstatus_module(_go: _Go, work: Path) -> str:
+    (work / "kstatus").mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).with_name("kstatus.go"), work / "kstatus" / "main.go")
+    return _module(f"sigs.k8s.io/cli-utils v{CLI_UTILS}", ())
+
+
 _KUBERNETES = _Recipe(
     title=f"Kubernetes {KUBERNETES} (kube-apiserver and kubectl)",
     takes="five minutes",
@@ -195,6 +202,13 @@ _ACTIONLINT = _Recipe(
         "github.com/rhysd/actionlint/cmd/actionlint",
     ),
 )
+_KSTATUS = _Recipe(
+    title=f"kstatus {CLI_UTILS}",
+    takes="a minute",
+    packages=("./kstatus",),
+    flags="-s -w",
+    prepare=_kstatus_module,
+)
 _RECIPES = {
     "kube-apiserver": _KUBERNETES,
     "kubectl": _KUBERNETES,
@@ -202,6 +216,7 @@ _RECIPES = {
     "helm": _HELM,
     "promtool": _PROMTOOL,
     "actionlint": _ACTIONLINT,
+    "kstatus": _KSTATUS,
 }
 CONTROL_PLANE = ("kube-apiserver", "kubectl", "etcd", "helm")
 

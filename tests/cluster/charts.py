@@ -57,9 +57,14 @@ def template_chart(
 def render_chart(
     helm: Path, *args: str | Path, release: ReleaseName = DEFAULT, chart: Path = CHART
 ) -> list[dict[str, Any]]:
-    """Return the same as objects."""
+    """Return the same as objects, without those that are made when it is uninstalled."""
     text = template_chart(helm, *args, release=release, chart=chart)
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [one for one in yaml.safe_load_all(text) if one and not _is_of_uninstalling(one)]
+
+
+def _is_of_uninstalling(made: dict[str, Any]) -> bool:
+    annotations = made["metadata"].get("annotations") or {}
+    return annotations.get("helm.sh/hook") == "post-delete"
 
 
 def pods_of(objects: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.binaries import ensure
-from cluster.installed import SYSTEM, Installed
+from cluster.installed import CHART, SYSTEM, Installed
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.node_vpps import PATIENT
 from cluster.three_nodes import NODES, Cluster
@@ -370,6 +370,28 @@ def _may_make_frontends(kubectl: Kubectl, user: str) -> bool:
         return False
 
 
+def test_uninstalling_leaves_statuses_that_say_so_and_a_new_release_goes_on_from_them(
+    installed: Installed, shop: Kubectl
+) -> None:
+    before = shop.get("vfe", "web")["status"]["dataplane"]
+    installed.helm("uninstall", "vpplb", "--wait", "--timeout=3m")
+    assert "Stale: as of " in shop("get", "vfe")
+    assert "Stale: as of " in shop("get", "vbe")
+    for target, of_type in (
+        ("vfe/web", "Ready"),
+        ("vfe/web", "Available"),
+        ("vbe/nginx0", "Ready"),
+    ):
+        assert not installed.holds(shop, target, of_type)
+    assert shop.get("vfe", "web")["status"]["dataplane"] == before
+
+    installed.install()
+    shop.wait("vfe/web", "condition=Ready", timeout=PATIENT)
+    shop.wait("vbe/nginx0", "condition=Healthy", timeout=PATIENT)
+    assert "Stale" not in shop("get", "vfe,vbe")
+    assert shop.get("vfe", "web")["status"]["dataplane"] == before
+
+
 def test_deleting_everything_empties_every_vpp(installed: Installed, shop: Kubectl) -> None:
     shop("delete", "vfe,vbe,vhc", "--all", timeout=PATIENT)
     for node in installed.nodes:
@@ -390,6 +412,19 @@ def test_helm_uninstall_leaves_nothing_but_the_crds(installed: Installed) -> Non
     assert installed.kubectl.list("clusterroles,clusterrolebindings", *labelled) == []
     crds = installed.kubectl.list("crds")
     assert len([crd for crd in crds if crd["spec"]["group"] == "vpplb.dev"]) == 4
+
+
+def test_a_job_that_cannot_run_delays_uninstalling_by_two_minutes_and_blocks_nothing(
+    installed: Installed,
+) -> None:
+    image = ("--set=image.tag=missing", "--set=image.pullPolicy=Never")
+    installed.helm("install", "vpplb", str(CHART), *image)
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match="uninstallation completed with 1 error"):
+        installed.helm("uninstall", "vpplb", "--timeout=4m")
+    assert time.monotonic() - began < 120 + 60
+    assert json.loads(installed.helm("list", "--all", "-o", "json")) == []
+    installed.system("delete", "job", "vpplb-retire")
 
 
 def _time(stamp: str) -> datetime:

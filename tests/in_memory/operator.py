@@ -96,10 +96,10 @@ class LocalOperator:
         gone = self.server.objects.pop((kind, at))
         self.cache.apply_event(kind, "DELETED", gone)
 
-    def carry(self, *names: str) -> None:
+    def carry(self, *names: str, revision: str = "earlier") -> None:
         """Let a node have the frontends in its VPP, if not as they are wanted."""
         connected = {"type": "Connected", "status": "True", "reason": "Connected"}
-        programmed = {str(key(name)): "earlier" for name in names}
+        programmed = {str(key(name)): revision for name in names}
         status = {"conditions": [connected], "programmed": programmed}
         self.apply(manifest("Dataplane", "n1", {}) | {"status": status})
 

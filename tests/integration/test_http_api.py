@@ -162,6 +162,14 @@ def test_standalone_answers_as_its_document_says(local: LocalProgram) -> None:
     check_api(local.http)
 
 
+def test_standalone_shows_that_it_has_no_others_beside_it(local: LocalProgram) -> None:
+    shown = read(f"{local.http}/api/v1/operator")
+    validate(local.http, shown, "Operator")
+    assert (shown["role"], shown["probing"], shown["standbys"]) == ("alone", True, [])
+    assert shown["leader"] == shown["identity"]
+    assert shown["decidedAt"] <= shown["now"]
+
+
 @pytest.mark.parametrize("kind", ["Frontend", "Backend"])
 def test_an_object_of_standalone_is_as_the_document_says(local: LocalProgram, kind: str) -> None:
     items = read(f"{local.http}/api/v1/{kind.lower()}s")["items"]
@@ -193,6 +201,15 @@ def test_each_event_of_standalone_is_as_the_document_says(local: LocalProgram) -
 def running(job: MainJob) -> MainJob:
     job.deploy(job.frontend())
     return job
+
+
+def test_the_operator_shows_that_it_leads(running: MainJob) -> None:
+    http = running.stage.operator.http
+    shown = read(f"{http}/api/v1/operator")
+    validate(http, shown, "Operator")
+    assert (shown["role"], shown["probing"], shown["silentSince"]) == ("leading", True, None)
+    assert shown["leader"] == shown["identity"]
+    assert shown["trouble"] == ""
 
 
 @pytest.mark.parametrize("program", ["operator", "agent"])

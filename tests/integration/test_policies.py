@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,8 @@ from cluster.control_plane import (
 )
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.stage import make_node
-from data.manifests import Raw, frontend, manifest
+from data.cluster_objects import decided_backend, decided_frontend
+from data.manifests import Raw, backend, frontend, manifest
 from lab.waiting import wait_for
 from vpplb.agent.node_guard import KEPT, OPEN, NodeGuard
 from vpplb.kube.client import KubeClient
@@ -32,6 +33,7 @@ from vpplb.kube.leases.agent_lease import LeaseHeartbeat
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.dataplane import RELEASE
+from vpplb.resources.stale_status import age_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -239,6 +241,82 @@ def test_an_agent_tells_events_of_its_node_about_objects_of_vpplb_alone(
     assert refusal_to_create(agent.here, event()) == ""
     for forged in (event("theirs"), event(controller="kubelet"), event(of="v1")):
         assert "an agent tells events" in refusal_to_create(agent.here, forged)
+
+
+MARK_ALONE = "of a status that is not its own an agent writes that it is stale, and nothing else"
+
+
+@pytest.fixture(scope="module")
+def kept(control_plane: ControlPlane) -> Iterator[dict[ObjectKind, dict[str, Any]]]:
+    """Give a Frontend and a Backend with the statuses that an operator keeps."""
+    system, written = control_plane.kubectl.within(SYSTEM_NAMESPACE), {}
+    made = {ObjectKind.FRONTEND: frontend("kept"), ObjectKind.BACKEND: backend("kept", "10.0.0.1")}
+    statuses = {
+        ObjectKind.FRONTEND: decided_frontend()["status"],
+        ObjectKind.BACKEND: decided_backend("kept", "10.0.0.1")["status"],
+    }
+    system.apply([*made.values()])
+    for kind in made:
+        whole = {**system.get(kind.plural, "kept"), "status": statuses[kind]}
+        system("replace", "--subresource=status", "-f", "-", stdin=json.dumps(whole))
+        written[kind] = system.get(kind.plural, "kept")
+    yield written
+    system("delete", "vfe,vbe", "kept")
+
+
+@pytest.mark.parametrize("kind", [ObjectKind.FRONTEND, ObjectKind.BACKEND])
+def test_an_agent_lets_a_status_say_that_it_is_stale_and_changes_nothing_else_of_it(
+    agent: PolicedAgent, kept: dict[ObjectKind, dict[str, Any]], kind: ObjectKind
+) -> None:
+    whole = kept[kind]
+    marked = age_status(kind, whole["status"], "as of then, nobody probes", datetime.now(UTC))
+    assert marked is not None
+
+    def replace(status: Mapping[str, object], by: Kubectl = agent.here) -> str:
+        asked = ("replace", "--subresource=status", "-f", "-")
+        return refusal(by, *asked, stdin=json.dumps({**whole, "status": status}))
+
+    conditions = marked["conditions"]
+    assert isinstance(conditions, list)
+    healthy = [{**one, "status": "True", "reason": "Stale"} for one in conditions]
+    other = [{**one, "reason": "Told"} for one in conditions]
+    forged: list[Mapping[str, object]] = [
+        {**marked, "state": "down"},
+        {name: value for name, value in marked.items() if name != "state"},
+        {**marked, "observedGeneration": 7},
+        {**marked, "problem": "NoBackendUp"},
+        {name: value for name, value in marked.items() if name != "problem"},
+        {**marked, "conditions": conditions[1:]},
+        {**marked, "conditions": [*conditions, {**conditions[0], "type": "More"}]},
+        {**marked, "conditions": healthy},
+        {**marked, "conditions": other},
+        whole["status"],
+        {},
+    ]
+    if kind == ObjectKind.FRONTEND:
+        vip = {**whole["status"]["dataplane"], "servers": []}
+        forged += [
+            {**marked, "dataplane": vip},
+            {**marked, "withdrawn": {"term": 1, "sequence": 1}},
+        ]
+    assert replace(marked) == ""
+    for one in forged:
+        assert MARK_ALONE in replace(one), one
+    assert "by its token that is ''" in replace(marked, agent.nowhere)
+
+
+def test_without_its_policy_an_agent_has_no_right_to_a_status(helm: Path) -> None:
+    rendered = render_chart(helm, "--set=agent.ownNodeOnly=false")
+    rules = [
+        rule
+        for one in rendered
+        if one["kind"] in ("ClusterRole", "Role") and "agent" in one["metadata"]["name"]
+        for rule in one["rules"]
+    ]
+    assert rules
+    assert not [one for one in rules if "frontends/status" in one["resources"]]
+    [daemons] = [one for one in rendered if one["kind"] == "DaemonSet"]
+    assert "--no-mark-stale" in daemons["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
 async def test_what_an_agent_really_asks_is_let_through_and_it_sees_that_it_is_kept(

@@ -13,13 +13,17 @@ from cluster.stage import VPPLB, NodeStage, electing
 from cluster.stage import stage as run_stage
 from lab.http_get import http_get
 from lab.waiting import PATIENCE, wait_for
+from vpplb.agent import silence_marker
 from vpplb.agent.operator_observer import LOOK_EVERY, SILENT_AFTER
+from vpplb.agent.silence_marker import BEGIN_AFTER, SPREAD
 from vpplb.cli.kubectl.main import cli
 from vpplb.cli.verbs.silence import ELECTION
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
+SUMS = ("Available", "Programmed", "Degraded", "Ready")
 SILENT = SILENT_AFTER + 3 * LOOK_EVERY + PATIENCE
+MARKED = BEGIN_AFTER + SPREAD + 3 * silence_marker.LOOK_EVERY + PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +70,25 @@ def test_an_operator_that_is_gone_is_told_by_everybody_and_so_is_the_next_one(
     default = job.kubectl.within("default")
     wait_for(lambda: stage.node in default("get", "events", "-o", "name"), "an event says so")
 
-    subprocess.run(
-        [VPPLB, "retire", f"--namespace={namespace}"],
-        env={**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)},
-        check=True,
-    )
-    told = (("vfe/web", "Available"), ("vfe/web", "Ready"), ("vbe/nginx0", "Healthy"))
+    def ready() -> str:
+        return job.condition("vfe/web", "Ready")[1]
+
+    wait_for(lambda: ready() == "Stale", "kubectl shows it by the agent's mark", timeout=MARKED)
+    told = (*(("vfe/web", one) for one in SUMS), ("vbe/nginx0", "Healthy"))
     for target, of_type in told:
         status, reason, said = job.condition(target, of_type)
         assert (status, reason) == ("Unknown", "Stale")
         assert "nobody has probed since" in said
     for kind in ("vfe", "vbe"):
         assert "Stale: as of " in job.kubectl("get", kind)
+    retired = subprocess.run(
+        [VPPLB, "retire", f"--namespace={namespace}"],
+        env={**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert retired.stdout == "nobody probes any more: 0 statuses say so now\n"
     weights = job.weights()
     assert set(weights.values()) == {100}
 
@@ -86,5 +97,7 @@ def test_an_operator_that_is_gone_is_told_by_everybody_and_so_is_the_next_one(
     job.wait_condition("vfe/web", "Ready", "True", "Ready")
     job.wait_condition("vbe/nginx0", "Healthy", "True", "Up")
     assert "Stale" not in job.kubectl("get", "vfe,vbe")
+    events = ("get", "events", "-o", "jsonpath={.items[*].reason}")
+    wait_for(lambda: "ServedAgain" in job.kubectl(*events), "an event says so")
     assert job.weights() == weights
     wait_for(lambda: heard() == ("True", "Direct"), "the agent hears it", timeout=SILENT)

@@ -16,6 +16,7 @@ from vpplb.agent.node_registration import NodeRegistration, agent_identity, outr
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.agent.operator_observer import OperatorObserver
 from vpplb.agent.release_handover import ReleaseHandover
+from vpplb.agent.silence_marker import SilenceMarker
 from vpplb.agent.vips_answers import VipsAnswers
 from vpplb.direct.client import OperatorConnections
 from vpplb.direct.own_token import read_lifetime
@@ -61,7 +62,7 @@ class AgentOptions:
     `state_file` None: no memory; `vpp_stats_socket` None: packets are not counted. `direct_token`
     is the file of the token that operators are shown, None where the direct road is off; they are
     found in the Lease `lease_name` of the election. `release` is this agent's, empty for none.
-    `traces` None: nothing is traced.
+    `traces` None: nothing is traced. `mark_stale`: it may let statuses say that nobody probes.
     """
 
     node: str
@@ -80,6 +81,7 @@ class AgentOptions:
     election_namespace: str = "kube-system"
     lease_name: str = "vpplb-operator"
     release: str = ""
+    mark_stale: bool = True
     traces: "FailoverTraces | None" = None
 
 
@@ -132,6 +134,7 @@ class AgentParts:
         )
         self.road = self._make_road(client)
         self.observer = self._make_observer(client)
+        self.silence_marker = self._make_silence_marker(client, clock)
         self.registry = registry
         self._register_metrics()
 
@@ -229,6 +232,17 @@ class AgentParts:
             has_road=road is not None,
             is_led=lambda: road is not None and road.is_led,
             tell=self.reporter.set_operator_heard,
+        )
+
+    def _make_silence_marker(self, client: KubeClient, clock: Clock) -> SilenceMarker | None:
+        if not self._options.mark_stale:
+            return None
+        return SilenceMarker(
+            client=client,
+            observer=self.observer,
+            cache=self.kube.cache,
+            list_carried=lambda: self.outcomes.selected.keys,
+            clock=clock,
         )
 
 

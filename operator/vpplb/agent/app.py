@@ -181,6 +181,8 @@ class Agent:
         group.create_task(parts.observer.run())
         await parts.informer.list_all()
         self._listed.set()
+        if parts.silence_marker is not None:
+            group.create_task(parts.silence_marker.run())
         await parts.informer.run()
 
     async def _wait_decisions(self) -> None:

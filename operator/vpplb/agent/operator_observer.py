@@ -46,6 +46,9 @@ class OperatorObserver:
     _is_live: bool = False
     is_heard: bool | None = None
     """Whether an operator is at work, as was told last; None: not known."""
+    silence: str = ""
+    """As of when nobody probes, in words, as was found last. Empty: somebody does, or who knows;
+    a lease that was never there may be looked for in the wrong place."""
 
     async def run(self) -> None:
         while True:
@@ -65,6 +68,12 @@ class OperatorObserver:
 
     async def judge_operator(self) -> StatusCondition | None:
         """Look once; None where it is too early to say."""
+        heard = await self._look_once()
+        nobody = heard is not None and heard.reason == reasons.NOBODY_LEADS.reason
+        self.silence = heard.message if heard is not None and nobody and self._renewed else ""
+        return heard
+
+    async def _look_once(self) -> StatusCondition | None:
         now = asyncio.get_running_loop().time()
         if self.is_led():
             self._lost_at = self._renewed = None

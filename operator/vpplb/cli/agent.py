@@ -35,6 +35,12 @@ from vpplb.cli.service_runner import run_service
     type=click.Path(path_type=Path, dir_okay=False),
     help="Token that operators are shown; where there is none, the direct road is off.",
 )
+@options.env_option(
+    "--mark-stale/--no-mark-stale",
+    default=True,
+    show_default=True,
+    help="Whether statuses are made to say that nobody probes, where no operator is left.",
+)
 @options.election_namespace
 @options.lease_name
 @options.namespaces

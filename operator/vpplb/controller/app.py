@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vpplb.controller.agent_heartbeats import AgentHeartbeats
 from vpplb.controller.direct_service import DirectOptions, DirectService
 from vpplb.controller.election_news import ElectionNews
+from vpplb.controller.election_view import ElectionView
 from vpplb.controller.operator_core import OperatorCore
 from vpplb.controller.operator_people import OperatorPeople
 from vpplb.controller.process_identity import claim_identity
@@ -138,6 +139,7 @@ class Operator:
         self._direct = self._make_direct(options, client, release, clock)
         self._elector = self._make_elector(options, client, fence, clock)
         self._news = ElectionNews(self._elector, release, self._core.publisher)
+        self._election_view = self._make_election_view(clock)
         self._health = self._measure_health(client)
         self._people = OperatorPeople(
             client, cache, self._core, self._identity.name, clock,
@@ -145,7 +147,8 @@ class Operator:
         )  # fmt: skip
         self._http = self._make_http(options)
         self._core.registry.register(self._http.readers)
-        self._marker = StaleMarker(writing, clock)
+        announce = self._core.reports.events.announce_unserved
+        self._marker = StaleMarker(writing, clock, announce)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -195,6 +198,18 @@ class Operator:
             on_lease=direct.observe_lease if direct is not None else lambda lease: None,
         )
 
+    def _make_election_view(self, clock: Clock) -> ElectionView:
+        core, direct = self._core, self._direct
+        return ElectionView(
+            self._elector,
+            self._news,
+            core.reconciler,
+            core.stream,
+            clock,
+            list_operators=direct.list_operators if direct is not None else None,
+            decided_at=lambda: core.decision_metrics.decided_at,
+        )
+
     def _measure_health(self, client: KubeClient) -> ProcessHealth:
         health = ProcessHealth(
             watch_ages=self._informer.watch_ages,
@@ -233,6 +248,7 @@ class Operator:
             | ({"direct": direct.find_trouble} if direct is not None else {}),
             facts={"role": lambda: self._elector.role, "leader": lambda: self._elector.holder},
             view=core.view,
+            operator=self._election_view.show,
             find_node=partial(_find_node, core.view, direct) if direct is not None else None,
             stream=core.stream,
             histories=self._prober.read_histories,
@@ -284,6 +300,7 @@ class Operator:
             group.create_task(core.run())
             group.create_task(self._news.run())
             group.create_task(self._people.run())
+            group.create_task(self._election_view.run())
             if self._direct is not None:
                 group.create_task(self._direct.run())
             await self._elector.wait_until_looked()

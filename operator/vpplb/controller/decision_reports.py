@@ -59,8 +59,11 @@ class DecisionReports:
             on_drop=metrics.record_event_dropped,
             rest=self.writer.wait_idle,
         )
-        self.statuses = StatusReports(decided, records, nodes, renderer, self.writer, view, metrics)
         self.events = EventReports(cache, decided, self._recorder, clock)
+        self.statuses = StatusReports(
+            *(decided, records, nodes, renderer, self.writer, view, metrics),
+            on_judged=self.events.announce_judgement,
+        )
         self.queue = DecisionQueue(self.events.announce_decisions, log.log_decisions)
 
     async def run(self) -> None:

@@ -120,6 +120,10 @@ class DirectService:
         """Take the Lease of the election as it was read or written just now."""
         self._directory.observe_lease(lease)
 
+    def list_operators(self) -> list[str]:
+        """Name the operators of the release that can be found, this one too."""
+        return [one.identity for one in self._directory.operators]
+
     def find_trouble(self) -> str | None:
         """Say why agents cannot find this operator, or cannot be let in; None when they can."""
         return self._directory.trouble or self._verifier.trouble or None

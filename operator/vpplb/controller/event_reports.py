@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
+from vpplb.controller.degradation_events import DegradationEvents
 from vpplb.controller.event_notes import (
     Announcement,
     announce_frontend,
@@ -14,6 +16,7 @@ from vpplb.controller.event_notes import (
     read_announcement,
     read_broken_references,
 )
+from vpplb.kube.api_types import JsonObject, key_of
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.model.clock import Clock
@@ -21,7 +24,8 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources.dataplane_conditions import is_declared_gone
-from vpplb.resources.event_reasons import AGENT_FOUND, AGENT_LOST, EventNote
+from vpplb.resources.event_reasons import AGENT_FOUND, AGENT_LOST, NOT_SERVED, EventNote
+from vpplb.resources.frontend_conditions import FrontendJudgement
 from vpplb.resources.stored_objects import StoredObject
 
 LASTING = 3.0
@@ -86,6 +90,7 @@ class EventReports:
         self._cache, self._decided, self._recorder, self._clock = cache, decided, recorder, clock
         self._announced: dict[ObjectKey, Announcement] = {}
         self._broken = BrokenReferences(self._emit_note)
+        self._degradations = DegradationEvents(partial(self._emit_note, ObjectKind.FRONTEND))
 
     # --- what the API server has -------------------------------------------------------------
 
@@ -99,6 +104,7 @@ class EventReports:
             return
         if kind == ObjectKind.FRONTEND:
             self._announced[new.key] = read_announcement(new.status)
+            self._degradations.set_announced(new.key, str(new.status.get("problem") or ""))
         if kind in (ObjectKind.FRONTEND, ObjectKind.BACKEND):
             told = read_broken_references(kind, new.status)
             self._broken.set_announced(kind, new.key, told)
@@ -107,6 +113,7 @@ class EventReports:
         self._broken.forget_object(kind, key)
         if kind == ObjectKind.FRONTEND:
             self._announced.pop(key, None)
+            self._degradations.forget_frontend(key)
 
     # --- what is decided ---------------------------------------------------------------------
 
@@ -129,6 +136,16 @@ class EventReports:
             views = {key: self._decided.frontend_view(key) for key in frontends}
             notes = note_transition(transition, views)
             self._emit_notes(ObjectKind.BACKEND, transition.backend, notes)
+
+    def announce_judgement(self, key: ObjectKey, judged: FrontendJudgement) -> None:
+        """Send an event where what keeps a frontend from serving as it should is another."""
+        self._degradations.note_judgement(key, judged)
+
+    def announce_unserved(self, kind: ObjectKind, raw: JsonObject, said: str) -> None:
+        """Send an event on a frontend that is served no more; it may be none that is watched."""
+        if kind == ObjectKind.FRONTEND:
+            note = NOT_SERVED.note(said)
+            self._send_event(kind, key_of(raw), raw["metadata"]["uid"], note)
 
     def _announce_frontend(self, key: ObjectKey, view: FrontendView | UnreadFrontend) -> None:
         if key not in self._announced:
@@ -153,13 +170,15 @@ class EventReports:
 
     def _emit_note(self, kind: ObjectKind, key: ObjectKey, note: EventNote) -> None:
         known = self._cache.get(kind, key)
-        if known is None:
-            return  # deleted since
+        if known is not None:  # else it was deleted since
+            self._send_event(kind, key, known.uid, note)
+
+    def _send_event(self, kind: ObjectKind, key: ObjectKey, uid: str, note: EventNote) -> None:
         self._recorder.emit_event(
             ObjectEvent(
                 kind=kind,
                 key=key,
-                uid=known.uid,
+                uid=uid,
                 type=note.type,
                 reason=note.reason,
                 note=note.text,

@@ -10,22 +10,27 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
-from vpplb.kube.api_types import ApiError, Conflict, JsonObject, KubeError, NotFound, key_of
+from vpplb.kube.api_types import ApiError, JsonObject, KubeError, key_of
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.probing_silence import ProbingSilence, find_unserved
+from vpplb.kube.stale_marks import mark_stale
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.resources.stale_status import STALE_KINDS, age_status
+from vpplb.resources.stale_status import STALE_KINDS
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StaleMarker:
-    """Writes by `client`, which must have a right to the statuses; dates by `clock`."""
+    """Writes by `client`, which must have a right to the statuses; dates by `clock`.
+
+    `on_marked` is told of each object that is marked, and what it says now.
+    """
 
     client: KubeClient
     clock: Clock
+    on_marked: Callable[[ObjectKind, JsonObject, str], None] = lambda kind, raw, said: None
 
     async def mark_unserved(self, election: ObjectKey) -> None:
         """Mark what was served before and is not now, as far as the rights go, and log that.
@@ -67,14 +72,8 @@ class StaleMarker:
             silence = find_silence(key_of(raw).namespace)
             if silence is None:
                 continue
-            status = age_status(kind, raw.get("status") or {}, str(silence), self.clock.now())
-            if status is None:
-                continue
-            try:
-                version = int(raw["metadata"]["resourceVersion"])
-                await self.client.replace_status(kind, key_of(raw), version, status)
-            except (Conflict, NotFound):
-                log.debug("%s %s was changed meanwhile", kind, key_of(raw))
-            else:
+            said, now = str(silence), self.clock.now()
+            if await mark_stale(self.client, kind, raw, said, now):
                 marked += 1
+                self.on_marked(kind, raw, said)
         return marked

@@ -8,7 +8,7 @@ people and for the next leader, and waits a little for more to gather (`_Urgency
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState, Decisions, UnreadFrontend
 from vpplb.plan.desired import FrontendView
+from vpplb.resources.frontend_conditions import FrontendJudgement
 from vpplb.resources.renderer import StatusRenderer
 from vpplb.resources.stored_objects import StoredObject
 from vpplb.resources.unsettled_frontends import UnsettledFrontends
@@ -63,7 +64,10 @@ _OTHER = _Urgency(WritePriority.OTHER, USUAL)
 
 
 class StatusReports:
-    """Has the statuses of what was decided written. Implements `ObjectHandler`."""
+    """Has the statuses of what was decided written. Implements `ObjectHandler`.
+
+    `on_judged` is told how each frontend stands whose status is about to be written.
+    """
 
     def __init__(
         self,
@@ -74,8 +78,10 @@ class StatusReports:
         writer: StatusWriter,
         view: DecidedStateView,
         metrics: OperatorMetrics,
+        on_judged: Callable[[ObjectKey, FrontendJudgement], None],
     ) -> None:
         self._decided, self._records, self._nodes = decided, records, nodes
+        self._on_judged = on_judged
         self._renderer, self._writer, self._view = renderer, writer, view
         self._repair = StatusRepair(self._repair_status, metrics.record_status_mended)
         self._unsettled = UnsettledFrontends(
@@ -162,6 +168,9 @@ class StatusReports:
     def _render_status(self, kind: ObjectKind, key: ObjectKey) -> dict[str, object] | None:
         status = self._renderer.render(kind, key)
         self._unsettled.note_rendered(kind, key)
+        judged = self._renderer.judgements.get(key) if kind == ObjectKind.FRONTEND else None
+        if judged is not None:
+            self._on_judged(key, judged)
         return status
 
     def _repair_status(self, kind: ObjectKind, key: ObjectKey) -> None:

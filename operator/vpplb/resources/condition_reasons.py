@@ -320,6 +320,7 @@ LEADER_UNKNOWN = _reason(
 _STALE = "Stale"
 _LEFT = "nobody has probed since the time in the message, when the last operator was removed"
 STALE_AVAILABLE = _reason("Available", "Unknown", _STALE, _FRONTEND, _LEFT)
+STALE_PROGRAMMED = _reason("Programmed", "Unknown", _STALE, _FRONTEND, _LEFT)
 STALE_DEGRADED = _reason("Degraded", "Unknown", _STALE, _FRONTEND, _LEFT)
 STALE_HEALTHY = _reason("Healthy", "Unknown", _STALE, _BACKEND, _LEFT)
 STALE_READY = _reason("Ready", "Unknown", _STALE, _FRONTEND + _BACKEND, _LEFT)
@@ -340,6 +341,7 @@ CONDITION_REASONS = (
     PROGRAMMING,
     NODE_FAILED,
     NO_NODES,
+    STALE_PROGRAMMED,
     NOT_DEGRADED,
     *DEGRADATIONS,
     STALE_DEGRADED,

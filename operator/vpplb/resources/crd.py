@@ -117,10 +117,14 @@ def _make_status(model: type[BaseModel]) -> Schema:
 
     A status is its writer's alone and nobody applies parts of it, so it is one value; and what
     is more than a number or a word is described in words instead of types.
+
+    An object that nobody has looked at has seen no generation. Without a status kstatus, and so
+    Flux, would take it for ready at once (fluxcd/flux2#4346).
     """
     schema = make_structural(model, defaults=False)
     fields = {name: _drop_type(field) for name, field in schema["properties"].items()}
-    return schema | {"properties": fields, "x-kubernetes-map-type": "atomic"}
+    unseen = {"observedGeneration": 0}
+    return schema | {"properties": fields, "default": unseen, "x-kubernetes-map-type": "atomic"}
 
 
 def _drop_type(field: Schema) -> Schema:

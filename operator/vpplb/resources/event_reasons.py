@@ -60,6 +60,25 @@ PROBER_SUSPECT = _frontend(
     "ProberSuspect",
     "once for each suspicion, on one of the Frontends it is about",
 )
+PROBER_TRUSTED = _frontend(
+    "Normal", "ProberTrusted", "a suspicion is over; likewise on one of the Frontends"
+)
+NODES_BEHIND = _frontend("Warning", "NodesBehind", "so of `Degraded`; which nodes, and why")
+NODES_CAUGHT_UP = _frontend("Normal", "NodesCaughtUp", "no node is behind any more")
+FAILED_OVER = _frontend("Warning", "FailedOver", "so of `Degraded`; which pool serves, for which")
+FAILED_BACK = _frontend("Normal", "FailedBack", "the first pool that has weights serves again")
+BACKENDS_DOWN = _frontend("Warning", "BackendsDown", "so of `Degraded`; which of how many")
+BACKENDS_RECOVERED = _frontend("Normal", "BackendsRecovered", "no backend of it is missed any more")
+WEIGHTS_FLATTENED = _frontend("Warning", "WeightsFlattened", "so of `Degraded`; what serves them")
+WEIGHTS_EXACT = _frontend("Normal", "WeightsExact", "the table serves the weights as they are")
+DIRECT_ROAD_LOST = _frontend("Warning", "DirectRoadLost", "so of `Degraded`; on which nodes")
+DIRECT_ROAD_FOUND = _frontend(
+    "Normal", "DirectRoadFound", "all its nodes hear the leader directly again"
+)
+NOT_SERVED = _frontend(
+    "Warning", "NotServed", "no operator serves its namespace any more, though one did"
+)
+SERVED_AGAIN = _frontend("Normal", "ServedAgain", "its status said `Stale`, and is kept again")
 VIP_RECREATED = _frontend(
     "Warning", "VipRecreated", "a node's VIP was made anew, which lost its flows"
 )
@@ -92,6 +111,19 @@ EVENT_REASONS = (
     POOL_FAILOVER,
     NOT_ACCEPTED,
     PROBER_SUSPECT,
+    PROBER_TRUSTED,
+    NODES_BEHIND,
+    NODES_CAUGHT_UP,
+    FAILED_OVER,
+    FAILED_BACK,
+    BACKENDS_DOWN,
+    BACKENDS_RECOVERED,
+    WEIGHTS_FLATTENED,
+    WEIGHTS_EXACT,
+    DIRECT_ROAD_LOST,
+    DIRECT_ROAD_FOUND,
+    NOT_SERVED,
+    SERVED_AGAIN,
     VIP_RECREATED,
     AGENT_LOST,
     AGENT_FOUND,

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 
 from vpplb.files.state_file import name_beside
 from vpplb.files.state_lock import lock_state
@@ -25,6 +26,7 @@ from vpplb.sync.packet_meter import Indexes
 from vpplb.sync.ports import LoadBalancer
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.metrics import MetricsRegistry
+from vpplb.telemetry.operator_state import STANDALONE, OperatorState
 from vpplb.telemetry.process_health import ProcessHealth, complain_late
 from vpplb.telemetry.service_manager import ServiceManager
 from vpplb.telemetry.start_log import log_start
@@ -49,6 +51,7 @@ class StandaloneApp:
         indexes: Indexes | None = None,
     ) -> None:
         self._options, clock, registry = options, SystemClock(), MetricsRegistry("standalone")
+        self._clock, self._begun_at = clock, clock.now()
         self._prober = prober or WorkerPool(options.probe_workers, options.netns)
         self._decided = DecisionParts(options, self._prober, clock, registry)
         self._vpp = VppParts(options, self._decided, clock, registry, lb, indexes)
@@ -121,6 +124,7 @@ class StandaloneApp:
                 "manifests": lambda: self._folder.refused or None,
             },
             view=self._shown,
+            operator=self._show_operator,
             find_node=lambda node: vpp.page.read_page if node == NODE else None,
             stream=decided.stream,
             histories=self._prober.read_histories,
@@ -192,6 +196,20 @@ class StandaloneApp:
         for task in tasks:
             if not task.cancelled():
                 task.result()
+
+    def _show_operator(self) -> Mapping[str, object]:
+        name, begun = socket.gethostname(), self.reconciler.synced
+        return OperatorState(
+            identity=name,
+            run=self._decided.stream.run,
+            role=STANDALONE,
+            leader=name,
+            leader_since=self._begun_at,
+            term=self.reconciler.term,
+            standbys=(),
+            probing=begun,
+            silent_since=None if begun else self._begun_at,
+        ).dump_json(now=self._clock.now(), decided_at=self._decided.metrics.decided_at)
 
     def _describe_state(self) -> str:
         """Say in a line how much of what is wanted VPP has, and what is wrong."""

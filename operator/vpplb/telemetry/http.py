@@ -91,6 +91,7 @@ class HttpServer:
 
     Readiness says what `checks` find wrong, and the `facts`; liveness says what `alive` finds
     that only a new process mends. Both give the `figures` in any case.
+    `operator` shows this program among others (`/api/v1/operator`), in JSON's types.
     `find_node` gives what reads the VIPs of a node, None for a node that is not known here.
     Without a `view` there is nothing else below `/api/v1`; without `stream` there is no
     `/api/v1/events`, without `histories` (and a view) no `/api/v1/probes`, and without `dashboard`
@@ -107,6 +108,7 @@ class HttpServer:
     figures: Callable[[], Mapping[str, object]] = dict
     facts: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     view: StateView | None = None
+    operator: Callable[[], Mapping[str, object]] | None = None
     find_node: Callable[[str], ReadVips | None] | None = None
     stream: EventStream | None = None
     histories: ReadHistories | None = None
@@ -186,6 +188,8 @@ class HttpServer:
         app.router.add_get("/api/v1/openapi.json", self._get_document)
         if self.stream is not None:
             app.router.add_get("/api/v1/events", self._get_events)
+        if self.operator is not None:
+            app.router.add_get("/api/v1/operator", self._get_operator)
         if self.find_node is not None:
             app.router.add_get("/api/v1/dataplanes/{name}/vips", self._get_vips)
         if self.histories is not None:
@@ -268,6 +272,10 @@ class HttpServer:
             raise RequestRefused(404, f"no such node: {request.match_info['name']}")
         return _json_response(await read(query.frontend))
 
+    async def _get_operator(self, request: web.Request) -> web.Response:
+        assert self.operator is not None
+        return _json_response(self.operator())
+
     def _write_document(self) -> Iterator[bytes]:
         document = describe_api(
             objects=self.view is not None,
@@ -277,6 +285,7 @@ class HttpServer:
             signing_in=self.dashboard and self.people.access is not None,
             acting=self.dashboard and self.people.runner is not None,
             probes=self.histories is not None,
+            operator=self.operator is not None,
         )
         yield _json_text(document) + b"\n"
 

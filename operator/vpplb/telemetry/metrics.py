@@ -8,6 +8,7 @@ import platform
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache, partial
 from itertools import accumulate
 
@@ -105,11 +106,11 @@ class _ProbeCollector(Collector):
 class _DecisionCollector(Collector):
     """When something was decided; transitions by backend, so that those of a deleted one go."""
 
-    decided_at: float | None = None
+    decided_at: datetime | None = None
     tallies: dict[ObjectKey, Tally[tuple[str, str]]] = field(default_factory=dict)
 
     def note_decision(self) -> None:
-        self.decided_at = SystemClock().now().timestamp()
+        self.decided_at = SystemClock().now()
 
     def collect(self) -> Iterator[Metric]:
         family = catalog.BACKEND_TRANSITIONS.make_family()
@@ -117,7 +118,8 @@ class _DecisionCollector(Collector):
             for (from_state, to_state), count in tally.items():
                 family.add_metric((namespace, name, from_state, to_state), count)
         yield family
-        yield make_gauge(catalog.LAST_DECISION, self.decided_at)
+        at = self.decided_at
+        yield make_gauge(catalog.LAST_DECISION, None if at is None else at.timestamp())
 
 
 class DecisionMetrics:
@@ -134,6 +136,11 @@ class DecisionMetrics:
     def record_stats(self, stats: ProbeStats) -> None:
         """Add what a worker has counted since its last report."""
         self._probes.add_stats(stats)
+
+    @property
+    def decided_at(self) -> datetime | None:
+        """When something was decided last; None for never."""
+        return self._decisions.decided_at
 
     def record_decision(self) -> None:
         """Take note that something is decided now."""

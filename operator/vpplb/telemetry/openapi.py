@@ -11,6 +11,7 @@ from vpplb.resources.crd import DEFINITIONS, make_structural
 from vpplb.resources.schema import Schema
 from vpplb.telemetry.object_queries import PARAMETERS
 from vpplb.telemetry.openapi_people import ACTION_EVENT, PEOPLE, describe_people
+from vpplb.telemetry.operator_state import ROLES
 from vpplb.telemetry.probe_queries import PROBE_PARAMETERS
 
 DESCRIPTION = """\
@@ -36,6 +37,7 @@ def describe_api(
     signing_in: bool = True,
     acting: bool = True,
     probes: bool = True,
+    operator: bool = True,
 ) -> Schema:
     """Return the document of a server: of what every program has, and what is asked for."""
     paths = {
@@ -47,6 +49,10 @@ def describe_api(
     if objects:
         for definition in DEFINITIONS:
             paths |= _describe_kind(definition)
+    if operator:
+        said = "This program among the operators: who leads, who stands by, whether anybody probes."
+        content = _json({"$ref": "#/components/schemas/Operator"})
+        paths["/api/v1/operator"] = _get("GetOperator", said, content)
     if stream:
         paths["/api/v1/events"] = _describe_stream()
     if vips:
@@ -69,6 +75,7 @@ def describe_api(
                 **schemas,
                 **({"NodeVips": _NODE_VIPS} if vips else {}),
                 **({"ProbeHistories": _PROBE_HISTORIES} if probes else {}),
+                **({"Operator": _OPERATOR} if operator else {}),
                 **(EVENTS if stream else {}),
                 **(PEOPLE if dashboard else {}),
             }
@@ -308,6 +315,44 @@ _PROBE_HISTORIES = _object(
     " there is no room for more.",
 )
 
+_NAMES: Schema = {"type": "array", "items": _TEXT}
+_TIME_OR_NONE: Schema = {"type": ["string", "null"], "format": "date-time"}
+_OPERATOR = _object(
+    {
+        "identity": {**_TEXT, "description": "The name of this process."},
+        "version": _TEXT,
+        "run": {**_TEXT, "description": "What the ids of this process's events begin with."},
+        "role": {
+            **_TEXT,
+            "enum": list(ROLES),
+            "description": "`suspended` leads still, and cannot renew its lease; `lost` is about to"
+            " end; `alone` has no others beside it.",
+        },
+        "namespaces": {**_NAMES, "description": "Those that are served; none: all."},
+        "leader": {**_TEXT, "description": "Who leads; empty: nobody is known to."},
+        "leaderSince": {**_TIME_OR_NONE, "description": "Since when, by the leader's own clock."},
+        "term": {**_COUNT, "description": "The leader's, as in the order of decisions."},
+        "standbys": {
+            "type": ["array", "null"],
+            "items": _TEXT,
+            "description": "Who stands by, as far as is known: one that died is named for some"
+            " minutes. null: nobody tells, since the direct road is off.",
+        },
+        "probing": {"type": "boolean", "description": "Whether this process probes."},
+        "silentSince": {
+            **_TIME_OR_NONE,
+            "description": "Since when nobody is known to probe; null while somebody is.",
+        },
+        "decidedAt": {
+            **_TIME_OR_NONE,
+            "description": "When this process last decided something new; null: never yet.",
+        },
+        "trouble": {**_TEXT, "description": "What is wrong with the election, in words."},
+        "now": {**_TIME, "description": "This machine's clock, that ages may be told by it."},
+    },
+    "This program among the operators.",
+)
+
 _TELLS_OBJECT = "tells the object as it is now, or only its metadata where it was deleted."
 EVENTS: dict[str, Schema] = {
     "transition": _object(
@@ -339,6 +384,11 @@ EVENTS: dict[str, Schema] = {
         "A Backend is no longer a member of a Frontend; both as namespace/name.",
     ),
     "action": ACTION_EVENT,
+    "operator": {
+        **_OPERATOR,
+        "description": "What `/api/v1/operator` shows has changed, as it is now: another leads, or"
+        " nobody, or somebody again; somebody stands by, or has gone.",
+    },
     "reset": _object({}, "Events were missed: read the lists again."),
 }
 """What the data of each event of the stream is, by the event's type."""

@@ -48,9 +48,9 @@ async def test_conditions_and_the_column_say_that_nobody_probes_and_as_of_when()
     at = server()
     assert await mark(at) == 2
     web = at.status(ObjectKind.FRONTEND, key("web"))
-    for of_type in ("Available", "Degraded", "Ready"):
+    for of_type in ("Available", "Programmed", "Degraded", "Ready"):
         assert says(web, of_type) == ("Unknown", "Stale", SAID)
-    assert says(web, "Programmed")[0] == "True"
+    assert says(web, "Accepted")[0] == "True"
     assert web["problem"] == f"Stale: {SAID}"
     backend = at.status(ObjectKind.BACKEND, key("a"))
     assert says(backend, "Healthy") == ("Unknown", "Stale", SAID)
@@ -83,10 +83,11 @@ async def test_what_is_served_no_more_is_marked_and_a_missing_right_harms_nothin
     at.refuse = lambda name: ApiError(403) if name.namespace != LEASE.namespace else None
     await StaleMarker(at, FakeClock()).mark_unserved(LEASE)
     at.refuse = lambda name: None
-    await StaleMarker(at, FakeClock()).mark_unserved(LEASE)
+    told: list[tuple[ObjectKind, str]] = []
+    await StaleMarker(
+        at, FakeClock(), lambda kind, raw, said: told.append((kind, said))
+    ).mark_unserved(LEASE)
+    said = "nobody probes: no operator serves namespace default"
+    assert told == [(ObjectKind.FRONTEND, said), (ObjectKind.BACKEND, said)]
     web = at.status(ObjectKind.FRONTEND, key("web"))
-    assert says(web, "Ready") == (
-        "Unknown",
-        "Stale",
-        "nobody probes: no operator serves namespace default",
-    )
+    assert says(web, "Ready") == ("Unknown", "Stale", said)

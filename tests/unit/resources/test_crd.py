@@ -215,6 +215,7 @@ def test_defaults_are_in_the_schema() -> None:
         if "default" in node
     }
     assert found == {
+        ".status": {"observedGeneration": 0},
         ".spec.interval": "2s",
         ".spec.timeout": "1s",
         ".spec.rise": 2,

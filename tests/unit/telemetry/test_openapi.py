@@ -36,6 +36,7 @@ def make_server(*, whole: bool) -> HttpServer:
         stream=EventStream() if whole else None,
         dashboard=whole,
         histories=(lambda backends: {}) if whole else None,
+        operator=dict if whole else None,
         find_node=None if whole else lambda node: no_vips,
     )
 

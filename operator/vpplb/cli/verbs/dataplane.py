@@ -13,7 +13,13 @@ from vpplb.cli.verbs.agents import AgentReader, VipFound, VipPackets
 from vpplb.cli.verbs.completion import complete_dataplanes
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.flags import output, problems_only, usual_flags
-from vpplb.cli.verbs.nodes import NodeStatus, read_heartbeats, read_node_status
+from vpplb.cli.verbs.nodes import (
+    NodeStatus,
+    age_dataplane,
+    age_dataplanes,
+    read_heartbeats,
+    read_node_status,
+)
 from vpplb.cli.verbs.output import OutputFormat, format_age, format_percent, print_output
 from vpplb.cli.verbs.session import (
     UsualFlags,
@@ -131,14 +137,18 @@ def dataplane_command(
 async def _read_nodes(session: VerbSession) -> list[NodeStatus]:
     beats = await read_if_allowed(read_heartbeats(session), {}, "heartbeats are")
     found = await session.select_objects(ObjectKind.DATAPLANE)
-    nodes = [read_node_status(raw, beats.get(raw["metadata"]["name"])) for raw in found]
+    now = session.client.clock or SystemClock().now()
+    nodes = []
+    for raw in found:
+        beat = beats.get(raw["metadata"]["name"])
+        nodes.append(read_node_status(age_dataplane(raw, beat, now), beat))
     return sorted(nodes, key=lambda one: one.node)
 
 
 async def _read_detail(
     session: VerbSession, node: str, namespace: str, url: str
 ) -> DataplaneDetail:
-    raw = await session.get_object(ObjectKind.DATAPLANE, node)
+    [raw] = await age_dataplanes(session, [await session.get_object(ObjectKind.DATAPLANE, node)])
     dataplane = read_node_status(raw, None)
     try:
         found = await AgentReader(session=session, namespace=namespace, url=url).read_vips(node)

@@ -7,6 +7,7 @@ from datetime import datetime
 from vpplb.cli.tables import TableCell, TableRow, colour_state, paint_cell, write_table
 from vpplb.cli.verbs.frontend_detail import FrontendDetail, MemberLine, read_frontend_detail
 from vpplb.cli.verbs.frontends import FrontendLine, key_by_name
+from vpplb.cli.verbs.nodes import age_dataplanes
 from vpplb.cli.verbs.output import format_age, format_percent
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
 from vpplb.cli.verbs.silence import age_frontend, read_silence
@@ -20,12 +21,16 @@ async def read_page(session: VerbSession, name: str) -> FrontendDetail:
     inside = replace(session, namespace=key_of(raw).namespace)
     events, nodes, backends, silence_of = await asyncio.gather(
         read_if_allowed(_read_events(inside, name), [], "events are"),
-        read_if_allowed(inside.list_objects(ObjectKind.DATAPLANE), None, "nodes are"),
+        read_if_allowed(_read_nodes(inside), None, "nodes are"),
         inside.list_objects(ObjectKind.BACKEND),
         read_silence(inside),
     )
     detail = read_frontend_detail(raw, key_by_name(backends), nodes, events)
     return replace(detail, frontend=age_frontend(detail.frontend, silence_of(inside.namespace)))
+
+
+async def _read_nodes(session: VerbSession) -> list[JsonObject]:
+    return await age_dataplanes(session, await session.list_objects(ObjectKind.DATAPLANE))
 
 
 async def _read_events(session: VerbSession, frontend: str) -> list[JsonObject]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from vpplb.cli.verbs.frontends import FrontendLine
 from vpplb.cli.verbs.object_problems import ObjectProblem, find_problems
-from vpplb.cli.verbs.session import VerbSession
+from vpplb.cli.verbs.session import VerbSession, read_if_allowed
 from vpplb.cli.verbs.shown_status import (
     ShownCondition,
     find_shown,
@@ -15,12 +15,16 @@ from vpplb.cli.verbs.shown_status import (
     read_shown_node,
 )
 from vpplb.kube.api_types import JsonObject
+from vpplb.kube.leases.probing_silence import ALLOWANCE
+from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKind
 from vpplb.model.printable import join_few
 from vpplb.resources.raw_fields import find_time, node_labels, read_selector, spec_of
 
 _NOT_OURS = "metadata.namespace!=kube-node-lease"
 """The kubelets' leases are named as their nodes too."""
+GONE_AFTER = timedelta(seconds=30) + ALLOWANCE
+"""How old an agent's last heartbeat is when it counts as gone, by the API server's clock."""
 _FEW = 3
 """How many nodes are named in one message."""
 
@@ -129,6 +133,28 @@ def explain_pending(raw: JsonObject, line: FrontendLine, idle: Sequence[IdleNode
 
 def _condition_status(condition: ShownCondition | None) -> str:
     return condition.status if condition else "Unknown"
+
+
+async def age_dataplanes(session: VerbSession, found: Iterable[JsonObject]) -> list[JsonObject]:
+    """Return Dataplanes as they are to be shown: of an agent whose lease has run out nobody knows.
+
+    An operator writes that into them as well; this is for where none is left.
+    """
+    beats = await read_if_allowed(read_heartbeats(session), {}, "heartbeats are")
+    now = session.client.clock or SystemClock().now()
+    return [age_dataplane(raw, beats.get(raw["metadata"]["name"]), now) for raw in found]
+
+
+def age_dataplane(raw: JsonObject, heartbeat: datetime | None, now: datetime) -> JsonObject:
+    """Return one likewise; `heartbeat` None: nothing is known of the lease, and so it stays."""
+    connected = find_shown(read_conditions(raw), "Connected")
+    if heartbeat is None or now <= heartbeat + GONE_AFTER or connected is None:
+        return raw
+    said = f"as of {heartbeat:%Y-%m-%dT%H:%M:%SZ}: its agent has not renewed its lease since"
+    gone = {"type": "Connected", "status": "Unknown", "reason": "AgentGone", "message": said}
+    others = [one for one in raw["status"]["conditions"] if one["type"] != gone["type"]]
+    unknown = [{**one, "status": "Unknown"} if one["type"] == "Synced" else one for one in others]
+    return {**raw, "status": {**raw["status"], "conditions": [gone, *unknown]}}
 
 
 async def read_heartbeats(session: VerbSession) -> dict[str, datetime]:

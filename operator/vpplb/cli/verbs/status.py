@@ -73,10 +73,10 @@ async def _read_lines(session: VerbSession, flags: UsualFlags) -> tuple[list[Fro
         lines = [age_frontend(line, silence_of(line.namespace)) for line in lines]
     if not any(problem.is_pending for line in lines for problem in line.problems):
         return lines, refused
-    from vpplb.cli.verbs.nodes import explain_pending, list_idle_nodes
+    from vpplb.cli.verbs.nodes import age_dataplanes, explain_pending, list_idle_nodes
 
     nodes = await read_if_allowed(session.list_objects(ObjectKind.DATAPLANE), [], "nodes are")
-    idle = list_idle_nodes(nodes)
+    idle = list_idle_nodes(await age_dataplanes(session, nodes))
     explained = [explain_pending(raw, line, idle) for raw, line in zip(found, lines, strict=True)]
     return explained, refused
 

@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -150,6 +151,26 @@ class LeaderElector:
     def holder(self) -> str:
         """Who holds the lease as it was seen last; empty for nobody."""
         return self._candidate.holder
+
+    @property
+    def leader(self) -> str:
+        """Who leads as far as is known: empty once the lease has not been renewed for its time."""
+        return self._candidate.leader_at(_loop_time())
+
+    @property
+    def leader_term(self) -> int:
+        """The term of `holder`, in microseconds since 1970; 0 where none is known."""
+        return self._candidate.holder_term
+
+    @property
+    def leader_since(self) -> datetime | None:
+        """Since when `holder` leads, by its own clock; None where that is not known."""
+        return self._candidate.held_since
+
+    @property
+    def renewed_at(self) -> datetime | None:
+        """When `holder` renewed the lease last, by its own clock; None for never."""
+        return self._candidate.renewed_at
 
     @property
     def annotations(self) -> Mapping[str, object]:

@@ -34,7 +34,7 @@ from vpplb.kube.api_types import JsonObject
 from vpplb.kube.leases.served_scopes import ServedScope, Spec, read_records
 from vpplb.model.decision_order import LATEST, LATEST_BELIEVED
 from vpplb.resources.fields import format_time
-from vpplb.resources.raw_fields import parse_time
+from vpplb.resources.raw_fields import find_time, parse_time
 
 _RESIGNED = 1
 """Duration, in seconds, of a lease that nobody holds since its holder gave it up (as client-go)."""
@@ -104,6 +104,30 @@ class LeaseCandidate:
     def holder(self) -> str:
         """Who holds the lease as it was seen last; empty for nobody."""
         return str(self.scope.find_record(self._lease).get("holderIdentity") or "")
+
+    def leader_at(self, at: float) -> str:
+        """Who leads, as far as was seen: nobody (empty) once their record has run out.
+
+        Of one that this program waits for in vain, since it serves some of the same, that one.
+        """
+        if self._renewed is not None or (self._free_at is not None and at < self._free_at):
+            return self.holder or self.rival_holder(at)
+        return self.rival_holder(at)
+
+    @property
+    def holder_term(self) -> int:
+        """The term of whoever holds the lease as it was seen last; 0 where none can be read."""
+        return _read_term(self.scope.find_record(self._lease))
+
+    @property
+    def held_since(self) -> datetime | None:
+        """Since when it is theirs, by their own clock; None where that cannot be read."""
+        return find_time(self.scope.find_record(self._lease).get("acquireTime"))
+
+    @property
+    def renewed_at(self) -> datetime | None:
+        """When the lease was renewed last, by the clock of whoever did; None for never."""
+        return find_time(self.scope.find_record(self._lease).get("renewTime"))
 
     def name_rival(self, at: float) -> str:
         """Say who serves what this program would serve, and as what else; empty for nobody."""

@@ -1,13 +1,18 @@
 """`kubectl vpplb dataplane`: the nodes, and what one's VPP does."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from data.cluster_objects import at, condition, decided_backend, node_dataplane
+from data.objects import NOON
 from fakes.user_client import FakeUserClient
 from in_memory.plugin import call, parsed, told
+from vpplb.cli.verbs.nodes import GONE_AFTER
 from vpplb.kube.api_types import JsonObject
+from vpplb.kube.leases.agent_lease import DURATION
+from vpplb.kube.leases.probing_silence import ALLOWANCE
 from vpplb.model.names import ObjectKey, ObjectKind
 
 PATH = "/api/v1/dataplanes/n1/vips"
@@ -61,6 +66,7 @@ def test_each_node_has_a_line_with_its_vpp_and_the_agents_last_heartbeat() -> No
         *((ObjectKind.DATAPLANE, one) for one in (lost, node_dataplane(), paused))
     )
     console.objects[ObjectKind.LEASE, ObjectKey("vpplb-system", "n1")] = lease
+    console.clock = NOON
     header, *lines = told(console, "dataplane")
     assert [header[n] for n in (0, 1, 2, 3, 4, 5, 8, 9)] == [
         "NODE", "VERSION", "CONNECTED", "SYNCED", "FRONTENDS", "OTHERS", "DIRECT", "PROBLEM",
@@ -72,6 +78,29 @@ def test_each_node_has_a_line_with_its_vpp_and_the_agents_last_heartbeat() -> No
     ]
     assert [line[7] != "-" for line in lines] == [True, False, False]
     assert ("leases", "", "", "metadata.namespace!=kube-node-lease") in console.asked
+
+
+def test_an_agent_counts_as_gone_a_while_after_its_lease_has_run_out() -> None:
+    assert DURATION + ALLOWANCE == GONE_AFTER
+
+
+@pytest.mark.parametrize(("age", "connected"), [(44, "True"), (46, "Unknown")])
+def test_a_node_whose_agents_lease_has_run_out_is_unknown_though_no_operator_says_so(
+    age: int, connected: str
+) -> None:
+    lease = {
+        "metadata": {"name": "n1", "namespace": "vpplb-system"},
+        "spec": {"holderIdentity": "n1", "renewTime": at(0)},
+    }
+    console = answering(OURS)
+    console.objects[ObjectKind.LEASE, ObjectKey("vpplb-system", "n1")] = lease
+    console.clock = NOON + timedelta(seconds=age)
+    (line,) = parsed(console, "dataplane")
+    assert (line["connected"], line["synced"]) == (connected, connected)
+    said = "AgentGone: as of 2026-01-01T12:00:00Z: its agent has not renewed its lease since"
+    shown = [f"{one['reason']}: {one['message']}" for one in line.get("problems", ())]
+    assert (said in shown) is (connected == "Unknown")
+    assert ("not connected" in call(console, "dataplane", "n1").output) is (connected == "Unknown")
 
 
 @pytest.mark.parametrize("written", [7, "yesterday", "2026-01-01T12:00:00"])
