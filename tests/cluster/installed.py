@@ -31,12 +31,13 @@ class Installed(NodeVpps):
 
     # --- the release ----------------------------------------------------------------------
 
-    def install(self) -> None:
-        """Install, and return when everything runs."""
+    def install(self, **more: object) -> None:
+        """Install with these values besides, and return when everything runs."""
         repository, tag = IMAGE.rsplit(":", 1)
         values = {
             "image": {"repository": repository, "tag": tag},
             "simulator": {"enabled": True, "extraArgs": [f"--log-calls={CALLS}"]},
+            **more,
         }
         arguments = ("--create-namespace", "--values=-")
         self.helm("install", "vpplb", str(CHART), *arguments, stdin=json.dumps(values))
