@@ -345,6 +345,15 @@ async def test_where_reading_is_guarded_all_but_health_and_the_page_wants_a_sign
         assert await see(session, "/metrics") == (503, {"error": tokens.away})
 
 
+@pytest.mark.parametrize("name", ["token", "access_token", "authorization"])
+async def test_a_token_in_an_address_is_none(name: str) -> None:
+    """Addresses are in logs and histories, and in what browsers tell the next page (RFC 6750)."""
+    tokens = Tokens()
+    async with serving(tokens, guards_reading=True) as session:
+        assert (await see(session, f"/metrics?{name}={TOKEN}"))[0] == 401
+    assert tokens.asked == 0
+
+
 async def test_guessed_tokens_cost_the_api_server_a_bounded_number_of_questions() -> None:
     tokens = Tokens()
     async with serving(tokens, guards_reading=True) as session:

@@ -68,7 +68,8 @@ async def test_a_token_is_whose_the_api_server_says() -> None:
     async with people(Reviews()) as cluster:
         found = await cluster.sign_in({"token": " alice-token\n"})
         assert (found.name, found.credential) == ("alice@example.com", "alice-token")
-        assert (await cluster.identify_header("Bearer alice-token")).name == "alice@example.com"
+        for header in ("Bearer alice-token", "bearer alice-token", "Bearer  alice-token "):
+            assert (await cluster.identify_header(header)).name == "alice@example.com"
 
 
 @pytest.mark.parametrize(
