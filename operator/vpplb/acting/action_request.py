@@ -96,6 +96,8 @@ def _read_key(field: str, given: object) -> ObjectKey:
 
 def _read_weighing(body: Mapping[str, Any]) -> dict[str, Any]:
     weight, pool = body.get("weight"), body.get("pool", "")
+    if isinstance(weight, float) and weight.is_integer():  # 5.0 is a whole number in JSON
+        weight = int(weight)
     if not isinstance(weight, int) or isinstance(weight, bool) or not 0 <= weight <= MOST_WEIGHT:
         raise BadRequest(f"weight: a whole number from 0 to {MOST_WEIGHT}")
     if not isinstance(pool, str):

@@ -33,6 +33,7 @@ def test_a_weight_is_of_a_frontend_and_if_wanted_of_one_pool() -> None:
     web = ObjectKey("shop", "web")
     asked = parse_request({**WEIGHT, "pool": "main"})
     assert (asked.frontend, asked.pool, asked.weight) == (web, "main", 5)
+    assert parse_request({**WEIGHT, "weight": 5.0}) == parse_request(WEIGHT)
 
 
 def test_a_drain_says_for_how_long_flows_may_end() -> None:
@@ -62,6 +63,7 @@ def test_a_drain_says_for_how_long_flows_may_end() -> None:
         ({**WEIGHT, "weight": 101}, "weight: a whole number from 0 to 100"),
         ({**WEIGHT, "weight": True}, "weight: a whole number"),
         ({**WEIGHT, "weight": 1.5}, "weight: a whole number"),
+        ({**WEIGHT, "weight": float("inf")}, "weight: a whole number"),
         ({**WEIGHT, "frontend": "web"}, "frontend: as namespace/name"),
         ({**WEIGHT, "pool": 1}, "pool: the name of a pool"),
     ],
