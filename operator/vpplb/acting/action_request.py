@@ -110,7 +110,7 @@ def _read_grace(given: object) -> timedelta:
     if given is None:
         return GRACE
     try:
-        grace = parse_duration(str(given))
+        grace = parse_duration(str(given).strip())
     except ValueError as error:
         raise BadRequest(f"grace: {error}") from None
     if grace > MOST_GRACE:
