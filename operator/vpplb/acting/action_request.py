@@ -15,6 +15,8 @@ MOST_WEIGHT = 100
 GRACE = timedelta(minutes=1)
 """How long the flows of drained backends may end by themselves, where nobody says."""
 MOST_GRACE = timedelta(hours=1)
+MOST_KEY = 317
+"""Characters of namespace/name, as Kubernetes bounds them."""
 _FIELDS = frozenset(
     {"action", "backends", "frontend", "pool", "weight", "grace", "dryRun"},
 )
@@ -87,7 +89,7 @@ def _read_backends(given: object) -> tuple[ObjectKey, ...]:
 
 def _read_key(field: str, given: object) -> ObjectKey:
     try:
-        if isinstance(given, str):
+        if isinstance(given, str) and len(given) <= MOST_KEY and given.isprintable():
             return ObjectKey.parse_text(given)
     except ValueError:
         pass

@@ -63,7 +63,8 @@ class ActionRunner:
     async def run(self, person: Person, request: ActionRequest) -> Mapping[str, object]:
         """Do what is asked for, or forecast it; return what came of it (AccessUnknown)."""
         steps = {key: self._plan_step(request, key) for key in request.backends}
-        may = await self._ask_rights(person, request)
+        there = [key for key, step in steps.items() if step.edits or step.already]
+        may = await self._ask_rights(person, request, there)
         answer: dict[str, object] = {"dryRun": request.dry_run, "name": person.name}
         if request.dry_run:
             possible = [key for key, step in steps.items() if step.edits and may[key]]
@@ -131,14 +132,20 @@ class ActionRunner:
             said=f"weight {pools} of frontend {frontend}",
         )
 
-    async def _ask_rights(self, person: Person, request: ActionRequest) -> Mapping[ObjectKey, bool]:
-        """Ask once for each namespace whether the person may do it there."""
+    async def _ask_rights(
+        self, person: Person, request: ActionRequest, there: Sequence[ObjectKey]
+    ) -> Mapping[ObjectKey, bool]:
+        """Ask once for each namespace whether the person may do it there.
+
+        Of what is not there nothing is asked: names that somebody thinks up cost no questions.
+        """
         kind = ObjectKind.BACKEND if request.frontend is None else ObjectKind.FRONTEND
-        edited = {key: request.frontend or key for key in request.backends}
+        edited = {key: request.frontend or key for key in there}
         places = sorted({one.namespace for one in edited.values()})
         asked = [self.access.may_edit(person, kind, namespace) for namespace in places]
         found = dict(zip(places, await asyncio.gather(*asked), strict=True))
-        return {key: found[one.namespace] for key, one in edited.items()}
+        may = {key: found[one.namespace] for key, one in edited.items()}
+        return {key: may.get(key, True) for key in request.backends}
 
     # --- before it is done -------------------------------------------------------------------
 
@@ -175,8 +182,9 @@ class ActionRunner:
         outcome = "done"
         if request.action is PersonalAction.DRAIN:
             outcome = "draining"
-            task = asyncio.create_task(self._finish_drain(person, request, key))
-            self._draining[key] = task
+            if key not in self._draining:  # else somebody else has clicked meanwhile
+                task = asyncio.create_task(self._finish_drain(person, request, key))
+                self._draining[key] = task
         return {"backend": str(key), "allowed": True, "outcome": outcome, "said": step.said}
 
     def _tell(

@@ -42,6 +42,12 @@ class PeopleAccess(Protocol):
     async def sign_in(self, given: Mapping[str, object]) -> Person:
         """Tell who signs in with this (NotSignedIn); his credential proves it again later."""
 
+    def remembers(self, *, authorization: str, credential: str) -> bool:
+        """Tell whether one of them, the other is empty, is known to prove somebody.
+
+        Nobody is asked, and nothing costly computed.
+        """
+
     async def identify_person(self, credential: str) -> Person:
         """Tell whose credential it is (NotSignedIn)."""
 

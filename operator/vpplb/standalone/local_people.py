@@ -2,18 +2,21 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from vpplb.acting.ports import AccessUnknown, NotSignedIn, Person, SignInKind
 from vpplb.files.account_file import MOST_PASSWORD, NOBODY, AccountFile, BadAccounts, PasswordHash
 from vpplb.model.names import ObjectKind
+
+log = logging.getLogger(__name__)
 
 LASTS = 8 * 3600
 """Seconds for which a sign-in counts."""
@@ -36,6 +39,7 @@ class LocalPeople:
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _right: dict[bytes, str] = field(default_factory=dict, repr=False)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _trouble: str = ""
 
     async def sign_in(self, given: Mapping[str, object]) -> Person:
         name, password = given.get("name"), given.get("password")
@@ -55,24 +59,21 @@ class LocalPeople:
             said, _, seal = credential.rpartition(".")
             name, until = json.loads(base64.urlsafe_b64decode(said))
             hashed = self._read_accounts().get(name)
-        except (ValueError, TypeError, binascii.Error):
+        except (ValueError, TypeError, RecursionError):
             raise NotSignedIn("what was sent is no sign-in of this program") from None
-        if hashed is None or not hmac.compare_digest(self._seal(said, hashed), seal):
+        # As bytes: texts that are not ASCII raise TypeError, and only for names that there are.
+        if hashed is None or not hmac.compare_digest(
+            self._seal(said, hashed).encode(), seal.encode()
+        ):
             raise NotSignedIn("sign in again: the program or the account is another one by now")
         if self.now().timestamp() >= until:
             raise NotSignedIn("sign in again: it was long ago")
         return Person(name=name, credential=credential)
 
     async def identify_header(self, authorization: str) -> Person:
-        scheme, _, pair = authorization.partition(" ")
-        try:
-            name, colon, password = base64.b64decode(pair, validate=True).decode().partition(":")
-        except ValueError:
-            colon = ""
-        if scheme.lower() != "basic" or not colon:
-            raise NotSignedIn("Basic, with a name and a password, is wanted")
+        name, password = _read_basic(authorization)
         hashed = self._read_accounts().get(name)
-        digest = hmac.digest(self._key, f"{hashed}\n{pair}".encode(), hashlib.sha256)
+        digest = self._digest_password(hashed, password)
         if hashed is not None and self._right.get(digest) == name:
             return Person(name=name, credential=self._sign(name, hashed))
         person = await self.sign_in({"name": name, "password": password})
@@ -80,6 +81,19 @@ class LocalPeople:
             self._right.clear()
         self._right[digest] = name
         return person
+
+    def remembers(self, *, authorization: str, credential: str) -> bool:
+        """Nobody guesses what we have signed; a password in a header has been right before."""
+        if credential:
+            return True
+        with suppress(NotSignedIn, AccessUnknown):
+            name, password = _read_basic(authorization)
+            digest = self._digest_password(self._read_accounts().get(name), password)
+            return self._right.get(digest) == name
+        return False
+
+    def _digest_password(self, hashed: PasswordHash | None, password: str) -> bytes:
+        return hmac.digest(self._key, f"{hashed}\n{password}".encode(), hashlib.sha256)
 
     async def may_edit(self, person: Person, kind: ObjectKind, namespace: str) -> bool:
         return True
@@ -92,9 +106,15 @@ class LocalPeople:
 
     def _read_accounts(self) -> Mapping[str, PasswordHash]:
         try:
-            return self.accounts.read_accounts()
+            accounts = self.accounts.read_accounts()
         except BadAccounts as error:
-            raise AccessUnknown(str(error)) from error
+            if str(error) != self._trouble:
+                log.error("nobody can sign in: %s", error)
+            self._trouble = str(error)
+            # No more than this: anybody may ask, and the text names files and people.
+            raise AccessUnknown("the accounts cannot be read: the program's log says why") from None
+        self._trouble = ""
+        return accounts
 
     def _sign(self, name: str, hashed: PasswordHash) -> str:
         until = int(self.now().timestamp()) + LASTS
@@ -103,3 +123,15 @@ class LocalPeople:
 
     def _seal(self, said: str, hashed: PasswordHash) -> str:
         return hmac.digest(self._key, f"{said}\n{hashed}".encode(), hashlib.sha256).hex()
+
+
+def _read_basic(authorization: str) -> tuple[str, str]:
+    """Return the name and the password of a header (NotSignedIn)."""
+    scheme, _, pair = authorization.partition(" ")
+    try:
+        name, colon, password = base64.b64decode(pair, validate=True).decode().partition(":")
+    except ValueError:
+        colon = ""
+    if scheme.lower() != "basic" or not colon:
+        raise NotSignedIn("Basic, with a name and a password, is wanted")
+    return name, password

@@ -6,12 +6,14 @@ slices and shared (`shared_answers`), and handed on no faster than they are take
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, Self, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from vpplb import __version__
 from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
@@ -37,6 +39,8 @@ KEEPALIVE = 15.0
 """Seconds after which a silent event stream says that it is still there."""
 MOST_STREAMS = 64
 """Event streams at a time."""
+CHECKED_EACH = 60.0
+"""Seconds after which it is asked again whether who follows the events may read them."""
 TAKEN_WITHIN = 60.0
 """Seconds within which a reader has to take a piece of an answer."""
 
@@ -47,6 +51,12 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+_request_log = logging.getLogger(f"{__name__}.requests")
+_request_log.addFilter(
+    # What is no HTTP is the sender's fault, and its text shows the line, which may be a token.
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)
 
 _Query = TypeVar("_Query")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -128,7 +138,7 @@ class HttpServer:
             return self
         self._runner = web.AppRunner(
             self._make_app(), access_log=None, handle_signals=False, shutdown_timeout=1.0,
-            max_field_size=MOST_FIELD,
+            max_field_size=MOST_FIELD, logger=_request_log,
         )  # fmt: skip
         await self._runner.setup()
         make = self._runner.server
@@ -361,19 +371,30 @@ class HttpServer:
         last_id = request.headers.get("Last-Event-ID") or request.query.get("after") or None
         hello = "retry: 2000\n\n" if last_id else f"retry: 2000\nid: {self.stream.last_id}\n\n"
         await _write_piece(response, hello.encode())
-        await self._write_events(response, self.stream, last_id)
+        await self._write_events(request, response, self.stream, last_id)
         return response
 
     async def _write_events(
-        self, response: web.StreamResponse, stream: EventStream, last_id: str | None
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        stream: EventStream,
+        last_id: str | None,
     ) -> None:
-        """Write events until the stream ends or the client goes; a comment when there are none."""
-        events = stream.subscribe(last_id)
+        """Write events until the stream ends, the client goes, or he may not read any more.
+
+        A comment comes when there are none.
+        """
+        events, clock = stream.subscribe(last_id), asyncio.get_running_loop().time
+        checked = clock()
         following: asyncio.Future[StreamEvent] | None = None
         try:
             while True:
                 following = following or asyncio.ensure_future(anext(events))
                 done, _ = await asyncio.wait((following,), timeout=KEEPALIVE)
+                if clock() >= checked + CHECKED_EACH:
+                    await self.people.check_reader(request)
+                    checked = clock()
                 if not done:
                     await _write_piece(response, b": still here\n\n")
                     continue
@@ -383,7 +404,7 @@ class HttpServer:
                 await _write_piece(response, _format_event(event))
         except TimeoutError:
             self.readers.note_stale(StaleReason.TIMEOUT)
-        except (StopAsyncIteration, ConnectionError):
+        except (StopAsyncIteration, ConnectionError, RequestRefused):
             return
         finally:
             if following is not None:

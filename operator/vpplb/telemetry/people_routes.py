@@ -7,7 +7,8 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,9 @@ OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/livez", SESSION})
 MOST_BODY = 64 << 10
 MOST_FIELD = 32 << 10
 """Bytes of a header: cookies of a large token, and those of others that a proxy passes on."""
+
+BODY_WITHIN = 10.0
+"""Seconds for a body to come whole: nothing else ends a connection that is being answered."""
 
 _AnswerJson = Callable[..., web.Response]
 
@@ -103,13 +107,18 @@ class PeopleRoutes:
         # A password in a header can be guessed as well as one in a form.
         guessed = bool(header) and self.access.sign_in_kind == "password"
         limits = self.failures if guessed else self.strangers
-        _check_limit(limits, name_peer(request), "too many that prove nobody")
+        if self.access.remembers(authorization=header or "", credential=session):
+            return await self._identify(header, session)
+        with _counting(limits, name_peer(request), "too many that prove nobody"):
+            return await self._identify(header, session)
+
+    async def _identify(self, header: str | None, session: str) -> Person:
+        assert self.access is not None
         try:
             if header:
                 return await self.access.identify_header(header)
             return await self.access.identify_person(session)
         except NotSignedIn as error:
-            _take_turn(limits, name_peer(request))
             raise _ask_sign_in(str(error)) from None
         except AccessUnknown as error:
             raise RequestRefused(503, str(error)) from None
@@ -144,22 +153,25 @@ class PeopleRoutes:
         assert self.access is not None
         check_own_page(request)
         check_private(request)
-        _check_limit(self.failures, name_peer(request), "too many failures to sign in")
         given = await _read_body(request)
         if not isinstance(given, dict):
             raise RequestRefused(400, "not a JSON object")
-        try:
-            person = await self.access.sign_in(given)
-        except NotSignedIn as error:
-            _take_turn(self.failures, name_peer(request))
-            log.warning("%s could not sign in: %s", name_peer(request), error)
-            raise _ask_sign_in(str(error)) from None
-        except AccessUnknown as error:
-            raise RequestRefused(503, str(error)) from None
+        with _counting(self.failures, name_peer(request), "too many failures to sign in"):
+            person = await self._sign_in(request, given)
         response = answer(self._describe_session(person))
         write_session(request, response, person.credential, tls=is_over_tls(request))
         log.info("%s signs in from %s", person.name, name_peer(request))
         return response
+
+    async def _sign_in(self, request: web.Request, given: Mapping[str, object]) -> Person:
+        assert self.access is not None
+        try:
+            return await self.access.sign_in(given)
+        except NotSignedIn as error:
+            log.warning("%s could not sign in: %s", name_peer(request), error)
+            raise _ask_sign_in(str(error)) from None
+        except AccessUnknown as error:
+            raise RequestRefused(503, str(error)) from None
 
     async def _delete_session(self, request: web.Request, answer: _AnswerJson) -> web.Response:
         check_own_page(request)
@@ -173,8 +185,7 @@ class PeopleRoutes:
         assert self.runner is not None
         check_own_page(request)
         person = await self._find_person(request)
-        _check_limit(self.actions, person.name, "too many actions")
-        _take_turn(self.actions, person.name)
+        _take_turn(self.actions, person.name, "too many actions")
         try:
             return answer(await self.runner.run(person, parse_request(await _read_body(request))))
         except BadRequest as error:
@@ -194,20 +205,40 @@ def _ask_sign_in(said: str) -> RequestRefused:
     return RequestRefused(401, said, {"WWW-Authenticate": "Bearer"})
 
 
-def _check_limit(limits: NamedLimits, name: str, said: str) -> None:
-    wait = limits.seconds_until(name, asyncio.get_running_loop().time())
+@contextmanager
+def _counting(limits: NamedLimits, name: str, said: str) -> Iterator[None]:
+    """Count who proves nobody inside.
+
+    It counts from the beginning: a hundred at once would else all be within the limit. Whoever is
+    answered by 401 has had his turn; any other outcome was none.
+    """
+    _take_turn(limits, name, said)
+    try:
+        yield
+    except RequestRefused as error:
+        if error.status != 401:
+            limits.give_back(name, asyncio.get_running_loop().time())
+        raise
+    else:
+        limits.give_back(name, asyncio.get_running_loop().time())
+
+
+def _take_turn(limits: NamedLimits, name: str, said: str) -> None:
+    """Count one, or RequestRefused (429)."""
+    now = asyncio.get_running_loop().time()
+    wait = limits.seconds_until(name, now)
     if wait:
         raise RequestRefused(
             429, f"{said}: again in {math.ceil(wait)} s", {"Retry-After": str(math.ceil(wait))}
         )
-
-
-def _take_turn(limits: NamedLimits, name: str) -> None:
-    limits.take_turn(name, asyncio.get_running_loop().time())
+    limits.take_turn(name, now)
 
 
 async def _read_body(request: web.Request) -> object:
     try:
-        return json.loads(await request.read())
+        async with asyncio.timeout(BODY_WITHIN):
+            return json.loads(await request.read())
+    except TimeoutError:
+        raise RequestRefused(408, f"no whole body within {BODY_WITHIN:g} s") from None
     except (ValueError, RecursionError):
         raise RequestRefused(400, "not JSON") from None

@@ -35,6 +35,11 @@ class NamedLimits:
         self._find_bucket(name).take_tokens(now)
         self._all.take_tokens(now)
 
+    def give_back(self, name: str, now: float) -> None:
+        """Count one less: it was none of what is limited."""
+        self._find_bucket(name).take_tokens(now, -1.0)
+        self._all.take_tokens(now, -1.0)
+
     def _find_bucket(self, name: str) -> TokenBucket:
         bucket = self._named.pop(name, None) or TokenBucket(self.rate, self.burst)
         self._named[name] = bucket

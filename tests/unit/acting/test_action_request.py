@@ -29,6 +29,12 @@ def test_an_action_names_its_backends_each_once() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["shop/a\nlevel=error forged", "shop/" + "a" * 313])
+def test_no_name_forges_or_fills_a_log(name: str) -> None:
+    with pytest.raises(BadRequest, match="as namespace/name"):
+        parse_request({"action": "pause", "backends": [name]})
+
+
 def test_a_weight_is_of_a_frontend_and_if_wanted_of_one_pool() -> None:
     web = ObjectKey("shop", "web")
     asked = parse_request({**WEIGHT, "pool": "main"})

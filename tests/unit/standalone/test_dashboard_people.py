@@ -30,6 +30,8 @@ FILES = (
     frontend(pools=TWO),
 )
 OWN = {"X-Vpplb-Request": "page"}
+SAID = base64.urlsafe_b64encode(b'["alice", 9000000000000]').decode()
+"""What a cookie of alice says, before its seal."""
 
 
 @pytest.fixture
@@ -175,6 +177,18 @@ async def test_a_drain_pauses_first_and_disables_when_flows_had_time(router: Loc
         assert told["backends"][0]["said"] == "enabled"
 
 
+async def test_two_who_drain_at_once_drain_once(
+    router: LocalRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with router.running("a", "b") as app, signed_in(app) as page:
+        await router.weigh(100, 100)
+        both = await asyncio.gather(*(page.act("drain", "a", grace="300ms") for _ in range(2)))
+        assert [status for status, _ in both] == [200, 200]
+        await eventually(lambda: router.lb.flushes, "flows are cut at the end")
+    assert "NOT DONE" not in caplog.text
+    assert caplog.text.count("disabled: `enable` brings it back") == 1
+
+
 async def test_a_drained_backend_that_somebody_resumes_meanwhile_is_left_in(
     router: LocalRouter, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,7 +224,10 @@ async def test_an_account_that_is_gone_or_changed_is_signed_out(router: LocalRou
         assert await page.sign_in("another") == 200
 
 
-async def test_accounts_that_others_can_read_let_nobody_in(router: LocalRouter) -> None:
+async def test_accounts_that_others_can_read_let_nobody_in_and_the_log_says_why(
+    router: LocalRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer does not: anybody may ask."""
     accounts = router.http_access.accounts
     assert accounts is not None
     accounts.chmod(0o644)
@@ -218,7 +235,10 @@ async def test_accounts_that_others_can_read_let_nobody_in(router: LocalRouter) 
         body = {"name": "alice", "password": "so secret"}
         async with page.session.post("/api/v1/session", json=body, headers=OWN) as response:
             assert response.status == 503
-            assert "its mode is 0644" in (await response.json())["error"]
+            said = (await response.json())["error"]
+            assert said == "the accounts cannot be read: the program's log says why"
+        assert await page.sign_in() == 503
+    assert caplog.text.count("its mode is 0644") == 1
 
 
 async def test_a_password_is_guessed_no_faster_by_a_header(router: LocalRouter) -> None:
@@ -232,6 +252,34 @@ async def test_a_password_is_guessed_no_faster_by_a_header(router: LocalRouter) 
             async with page.session.get("/metrics", headers=headers) as response:
                 statuses.append(response.status)
         assert statuses == [401] * 5 + [429]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [f"{SAID}.\N{LATIN SMALL LETTER E WITH ACUTE}", f"{SAID}.00", base64.b64encode(b"[" * 8000)],
+    ids=["no-ascii", "seal", "deep"],
+)
+async def test_a_forged_sign_in_is_nobody_s(router: LocalRouter, forged: str | bytes) -> None:
+    """No answer tells a name that there is from one that there is not."""
+    data = forged.encode() if isinstance(forged, str) else forged + b".x"
+    cookie = base64.urlsafe_b64encode(data).decode().rstrip("=")
+    async with router.running("a", "b") as app, opened(app) as page:
+        headers = {"Cookie": f"vpplb-session-0={cookie}"}
+        async with page.session.get("/api/v1/session", headers=headers) as response:
+            assert (response.status, (await response.json())["signedIn"]) == (200, False)
+
+
+async def test_a_right_password_is_not_kept_out_by_wrong_ones(router: LocalRouter) -> None:
+    accounts = router.http_access.accounts
+    router.http_access = HttpAccess(signed_in_only=True, accounts=accounts)
+    async with router.running("a", "b") as app, opened(app) as page:
+        found = []
+        for password in ("so secret", *"12345", "so secret"):
+            basic = base64.b64encode(f"alice:{password}".encode()).decode()
+            headers = {"Authorization": f"Basic {basic}"}
+            async with page.session.get("/metrics", headers=headers) as response:
+                found.append(response.status)
+        assert found == [200, *[401] * 5, 200]
 
 
 async def test_reading_can_be_for_whoever_has_an_account(router: LocalRouter) -> None:

@@ -1,8 +1,10 @@
 """Signing in: who is taken for whom, which requests count, and what is told to nobody."""
 
+import asyncio
 import base64
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -12,9 +14,11 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from lab.waiting import eventually
 from vpplb.acting.ports import AccessUnknown, NotSignedIn, Person, SignInKind
 from vpplb.model.names import ObjectKind
-from vpplb.telemetry import request_trust
+from vpplb.telemetry import http, people_routes, request_trust
+from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import HttpServer
 from vpplb.telemetry.people_routes import PeopleRoutes
 
@@ -32,6 +36,12 @@ class Tokens:
         self.readers = {"alice@example.com"}
         self.away = ""
         self.asked = 0
+        self.known: set[str] = set()
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    def remembers(self, *, authorization: str, credential: str) -> bool:
+        return (credential or authorization.removeprefix("Bearer ")) in self.known
 
     async def sign_in(self, given: Mapping[str, object]) -> Person:
         return await self.identify_person(str(given.get("token")))
@@ -41,6 +51,7 @@ class Tokens:
 
     async def identify_person(self, credential: str) -> Person:
         self.asked += 1
+        await self.answering.wait()
         if self.away:
             raise AccessUnknown(self.away)
         if credential not in self.names:
@@ -65,6 +76,7 @@ async def serving(
         address="127.0.0.1:0",
         metrics=lambda: [b"vpplb_leader 1\n"],
         dashboard=True,
+        stream=EventStream(),
         people=PeopleRoutes(access=access, guards_reading=guards_reading),
     )
     jar = aiohttp.CookieJar(unsafe=True)  # of an address, as that of a port-forward
@@ -80,6 +92,15 @@ async def post(
 ) -> tuple[int, Any]:
     async with session.post("/api/v1/session", json=body, headers=headers) as response:
         return response.status, await response.json()
+
+
+async def read_metrics(session: aiohttp.ClientSession, *tokens: str) -> list[int]:
+    found = []
+    for token in tokens:
+        bearer = {"Authorization": f"Bearer {token}"}
+        async with session.get("/metrics", headers=bearer) as response:
+            found.append(response.status)
+    return found
 
 
 async def see(session: aiohttp.ClientSession, path: str = "/api/v1/session") -> tuple[int, Any]:
@@ -186,6 +207,15 @@ async def test_a_cookie_that_makes_no_sense_is_nobody_s(cookie: str) -> None:
             assert (response.status, (await response.json())["signedIn"]) == (200, False)
 
 
+async def test_a_cookie_of_backslashes_costs_no_more_than_any_other() -> None:
+    """What unquotes cookies takes a second for it (CVE-2024-7592), and nothing is decided then."""
+    async with serving(None) as session:
+        began = time.process_time()
+        async with session.get("/api/v1/session", headers={"Cookie": "a=" + "\\" * 30000}) as found:
+            assert found.status == 200
+        assert time.process_time() - began < 0.3
+
+
 async def test_while_the_api_server_is_away_nobody_is_told_that_he_is_signed_out() -> None:
     tokens = Tokens()
     async with serving(tokens) as session:
@@ -210,6 +240,24 @@ async def test_no_token_is_in_a_log_or_an_error(caplog: pytest.LogCaptureFixture
     assert TOKEN not in repr(Person(name="alice", credential=TOKEN))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [f"Authorization: Bearer {TOKEN}\x01", f"Authorization: {TOKEN}{'x' * 40000}", f"{TOKEN} :"],
+    ids=["control", "long", "no-header"],
+)
+async def test_a_token_in_a_request_that_is_no_http_is_in_no_log(
+    line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(Tokens()) as session:
+        url = session._base_url
+        assert url is not None
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(f"GET /metrics HTTP/1.1\r\nHost: localhost\r\n{line}\r\n\r\n".encode())
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert TOKEN not in caplog.text
+
+
 # --- who may have sent it --------------------------------------------------------------------
 
 
@@ -219,13 +267,14 @@ async def test_no_token_is_in_a_log_or_an_error(caplog: pytest.LogCaptureFixture
         ({}, 403, "has a header X-Vpplb-Request"),
         ({**OWN, "Origin": "https://evil.example"}, 403, "of another origin"),
         ({**OWN, "Origin": "null"}, 403, "of another origin"),
+        ({**OWN, "Origin": "http://["}, 403, "of another origin"),
         ({**OWN, "Sec-Fetch-Site": "cross-site"}, 403, "of another origin"),
         ({**OWN, "Sec-Fetch-Site": "same-site"}, 403, "of another origin"),
         ({**OWN, "Content-Type": "text/plain"}, 415, "only application/json"),
         ({**OWN, "Content-Type": "application/x-www-form-urlencoded"}, 415, "only application"),
         ({**OWN, "Host": "evil.example"}, 421, "is not this server"),
     ],
-    ids=["header", "origin", "no-origin", "cross", "sibling", "text", "form", "rebinding"],
+    ids=["header", "origin", "no-origin", "odd", "cross", "sibling", "text", "form", "rebinding"],
 )
 async def test_a_request_of_another_page_signs_nobody_in(
     headers: Mapping[str, str], status: int, said: str
@@ -262,6 +311,25 @@ async def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
 async def test_an_endless_body_is_refused() -> None:
     async with serving(Tokens()) as session:
         assert (await post(session, {"token": "x" * 100_000}))[0] == 413
+
+
+async def test_a_body_that_never_ends_does_not_hold_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a request is answered nothing else ends it: 256 of them were all there are."""
+    monkeypatch.setattr(people_routes, "BODY_WITHIN", 0.05)
+
+    async def begin() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    headers = {**OWN, "Content-Type": "application/json"}
+    async with (
+        serving(Tokens()) as session,
+        session.post("/api/v1/session", data=begin(), headers=headers) as response,
+    ):
+        assert response.status == 408
+        assert "no whole body within" in (await response.json())["error"]
 
 
 # --- who could have read along ---------------------------------------------------------------
@@ -317,6 +385,33 @@ async def test_who_fails_to_sign_in_too_often_waits() -> None:
         assert tokens.asked == 5
 
 
+async def test_who_fails_many_times_at_once_waits_as_well() -> None:
+    tokens = Tokens()
+    tokens.answering.clear()
+    async with serving(tokens) as session:
+        trying = [asyncio.create_task(post(session, {"token": "wrong"})) for _ in range(40)]
+        await eventually(lambda: sum(one.done() for one in trying) == 35, "the others are refused")
+        tokens.answering.set()
+        statuses = [status for status, _ in await asyncio.gather(*trying)]
+    assert (statuses.count(401), statuses.count(429)) == (5, 35)
+    assert tokens.asked == 5
+
+
+async def test_who_signs_in_rightly_again_and_again_never_waits() -> None:
+    async with serving(Tokens()) as session:
+        assert {(await post(session, {"token": TOKEN}))[0] for _ in range(20)} == {200}
+
+
+async def test_guesses_of_others_do_not_keep_out_whom_one_knows() -> None:
+    """All may come from one address: that of a proxy, or of `kubectl port-forward`."""
+    tokens = Tokens()
+    async with serving(tokens, guards_reading=True) as session:
+        await read_metrics(session, *(f"guess{number}" for number in range(40)))
+        assert await read_metrics(session, TOKEN) == [429]
+        tokens.known.add(TOKEN)
+        assert await read_metrics(session, TOKEN) == [200]
+
+
 # --- reading ---------------------------------------------------------------------------------
 
 
@@ -357,11 +452,23 @@ async def test_a_token_in_an_address_is_none(name: str) -> None:
 async def test_guessed_tokens_cost_the_api_server_a_bounded_number_of_questions() -> None:
     tokens = Tokens()
     async with serving(tokens, guards_reading=True) as session:
-        statuses = []
-        for number in range(40):
-            bearer = {"Authorization": f"Bearer guess{number}"}
-            async with session.get("/metrics", headers=bearer) as response:
-                statuses.append(response.status)
+        statuses = await read_metrics(session, *(f"guess{number}" for number in range(40)))
     assert statuses[0] == 401
     assert statuses[-1] == 429
     assert tokens.asked <= 35
+
+
+async def test_a_stream_of_events_ends_with_the_right_to_read_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stream goes on for days, a token for an hour."""
+    monkeypatch.setattr(http, "CHECKED_EACH", 0.0)
+    monkeypatch.setattr(http, "KEEPALIVE", 0.02)
+    tokens = Tokens()
+    async with serving(tokens, guards_reading=True) as session:
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        async with session.get("/api/v1/events", headers=bearer) as response:
+            await eventually(lambda: tokens.asked > 2, "it is asked again and again")
+            tokens.names.clear()
+            told = await asyncio.wait_for(response.read(), 5)
+    assert b": still here" in told

@@ -33,7 +33,7 @@ class ClusterPeople:
     client: PersonClient
     namespaces: Sequence[str] = ()
     sign_in_kind: SignInKind = "token"
-    _names: KeptAnswers[str] = field(default_factory=KeptAnswers)
+    _names: KeptAnswers[str] = field(default_factory=lambda: KeptAnswers(""))
     _rights: KeptAnswers[bool] = field(default_factory=KeptAnswers)
 
     async def sign_in(self, given: Mapping[str, object]) -> Person:
@@ -41,6 +41,10 @@ class ClusterPeople:
         if not isinstance(token, str):
             raise NotSignedIn("a token is wanted, as `kubectl create token` makes one")
         return await self.identify_person(token.strip())
+
+    def remembers(self, *, authorization: str, credential: str) -> bool:
+        token = credential or authorization.partition(" ")[2].strip()
+        return self._names.recall_answer(_digest(token)) is not None
 
     async def identify_header(self, authorization: str) -> Person:
         scheme, _, token = authorization.partition(" ")
@@ -121,4 +125,4 @@ def _resource(verb: str, kind: ObjectKind, namespace: str) -> Mapping[str, objec
 
 def _digest(token: str) -> bytes:
     """Return what stands for a token where it is remembered."""
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

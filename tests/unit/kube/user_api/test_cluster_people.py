@@ -12,6 +12,7 @@ from fakes.api_http import answering
 from vpplb.acting.ports import AccessUnknown, NotSignedIn
 from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.kube.user_api.cluster_people import ClusterPeople
+from vpplb.kube.user_api.kept_answers import MOST_ANSWERS
 from vpplb.kube.user_api.person_client import PersonClient
 from vpplb.model.names import ObjectKind
 
@@ -163,6 +164,20 @@ async def test_answers_are_kept_so_that_a_scrape_costs_none() -> None:
         for _ in range(5):
             await cluster.may_read(alice, "/metrics")
     assert len(reviews.asked) == 1
+
+
+async def test_guesses_push_nobody_out_of_what_is_remembered() -> None:
+    async with people(Reviews()) as cluster:
+        await cluster.sign_in({"token": "alice-token"})
+        for number in range(MOST_ANSWERS + 1):
+            assert not await cluster._names.get_answer(number, nobody)
+        assert cluster.remembers(authorization="Bearer alice-token", credential="")
+        assert cluster.remembers(authorization="", credential="alice-token")
+        assert not cluster.remembers(authorization="Bearer \udcff", credential="")
+
+
+async def nobody() -> str:
+    return ""
 
 
 async def test_an_api_server_in_trouble_is_no_no() -> None:

@@ -80,6 +80,15 @@ async def test_a_server_that_is_away_is_not_waited_for_at_each_request() -> None
     assert server.asked == 3
 
 
+async def test_who_asks_the_server_too_often_does_not_keep_others_from_asking() -> None:
+    server = Server()
+    server.answer = api_error(429, "TooManyRequests", "too many requests")
+    with pytest.raises(NoAnswer, match="too many requests"):
+        await server.find("one")
+    server.answer = True
+    assert await server.find("another")
+
+
 async def test_answers_are_bounded() -> None:
     server = Server()
     for number in range(MOST_ANSWERS + 5):
