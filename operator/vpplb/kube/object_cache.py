@@ -108,7 +108,7 @@ class ObjectCache(StoredObjects):
                     self._delete(kind, key, version)
                 elif version <= self._complete_version(kind, key) and not self.get(kind, key):
                     continue  # a whole list, at least as new, did not have it: it was deleted
-                elif change := self._put_newer(kind, version, raw):
+                elif change := self._put_newer(kind, key, raw):
                     for handler in self._handlers:
                         handler.on_upsert(kind, *change)
             except Exception:
@@ -123,16 +123,14 @@ class ObjectCache(StoredObjects):
         nothing is taken, where the list cannot be of the history that is known. Others have their
         turn meanwhile: 10,000 objects take a second.
         """
-        version = int(listing.resource_version)
-        self._check_history(kind, listing, version, asked_at)
+        version, listed = int(listing.resource_version), {key_of(raw): raw for raw in listing.items}
+        self._check_history(kind, listed, version, asked_at)
         self.note_version(kind, version)
-        listed: set[ObjectKey] = set()
-        for raw in listing.items:
-            listed.add(key_of(raw))
-            if change := self._put_newer(kind, _version_of(raw), raw):
+        for number, (key, raw) in enumerate(listed.items(), 1):
+            if change := self._put_newer(kind, key, raw):
                 for handler in self._handlers:
                     handler.on_upsert(kind, *change)
-            if len(listed) % PAGE == 0:
+            if number % PAGE == 0:
                 await asyncio.sleep(0)
         for key, known in list(self._objects.get(kind, {}).items()):
             inside = namespace in (None, key.namespace)
@@ -157,24 +155,23 @@ class ObjectCache(StoredObjects):
         return max(found)
 
     def _check_history(
-        self, kind: ObjectKind, listing: ObjectListing, version: int, asked_at: int
+        self, kind: ObjectKind, listed: Mapping[ObjectKey, JsonObject], version: int, asked_at: int
     ) -> None:
         if version < asked_at:
             raise HistoryChanged(f"{kind.plural} are at version {version}, and were at {asked_at}")
-        for raw in listing.items:
-            known = self.get(kind, key_of(raw))
+        for key, raw in listed.items():
+            known = self.get(kind, key)
             # Where the object is known from after the list, the list is merely late.
             if known is not None and _version_of(raw) < known.version <= version:
                 raise HistoryChanged(
-                    f"{kind} {key_of(raw)} is at version {_version_of(raw)},"
-                    f" and was at {known.version}"
+                    f"{kind} {key} is at version {_version_of(raw)}, and was at {known.version}"
                 )
 
     def _put_newer(
-        self, kind: ObjectKind, version: int, raw: JsonObject
+        self, kind: ObjectKind, key: ObjectKey, raw: JsonObject
     ) -> tuple[StoredObject | None, StoredObject] | None:
         """Keep an object; return what was known before, and it. None: no news, nothing is kept."""
-        objects, key = self._objects.setdefault(kind, {}), key_of(raw)
+        objects, version = self._objects.setdefault(kind, {}), _version_of(raw)
         old = objects.get(key)
         if version <= max(old.version if old else 0, self._deleted.get((kind, key), 0)):
             return None
