@@ -79,6 +79,17 @@ def test_each_verb_takes_a_fifth_of_a_second(steered: SteeredRouter) -> None:
         takes_less(partial(run, *verb.split()), 0.2, f"vpplb ctl {verb}")
 
 
+def test_a_plan_takes_half_a_second(steered: SteeredRouter) -> None:
+    wait_for(steered.is_programmed, "VPP has the frontend")
+
+    def plan() -> None:
+        done = steered.ctl("plan", "--down", "a", "-o", "json")
+        assert done.returncode == 1, done.stderr
+        assert json.loads(done.stdout)["calls"]
+
+    takes_less(plan, 0.5, "vpplb ctl plan --down a")
+
+
 def test_what_is_changed_by_hand_outlives_a_crash_and_the_socket_too(
     steered: SteeredRouter,
 ) -> None:
