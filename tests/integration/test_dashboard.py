@@ -284,6 +284,8 @@ def test_it_is_readable_for_everybody(
         page = shown.go(f"?view={view}&open=shop/dead&open=shop/web&open=lb-1")
         page.locator("main > *").first.wait_for()
         page.wait_for_timeout(300)
+        if view == "frontends":
+            page.locator(".share").first.wait_for()
         page.screenshot(path=PICTURES / f"{view}-{size['width']}-{scheme}.png", full_page=True)
         width = page.evaluate("document.scrollingElement.scrollWidth")
         assert width <= size["width"], f"{view} is {width} wide"

@@ -19,7 +19,9 @@ const COLUMNS = ["Backend", "Address", "State", "Since", "Why", "Probes", "Weigh
 export function FrontendDetail({ name }: { name: string }) {
   const shares = useSignal<readonly NodeShare[]>([]);
   useEffect(() => void loadMembers(name).catch(() => undefined), [name]);
-  usePolling(async () => void (shares.value = await readShares(name)), LOOK, name);
+  // Again as soon as it is known which nodes there are.
+  const of = `${name} ${nodes.isWhole.value}`;
+  usePolling(async () => void (shares.value = await readShares(name)), LOOK, of);
   useProbes(name);
   const frontend = frontends.get(name);
   if (!frontend) return null;
