@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 class ActingRouter:
     """`vpplb standalone` with an account, on a simulated VPP: `web` has a and b, and c to spare."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *flags: str) -> None:
         pools = [
             {"name": "main", "backends": [{"name": "a"}, {"name": "b"}]},
             {"name": "spare", "backends": [{"name": "c"}]},
@@ -58,7 +58,7 @@ class ActingRouter:
             *(VPPLB, "standalone", manifests, f"--vpp-api-socket={vpp.socket}"),
             *(f"--state-file={folder / 'state.json'}", "--control-socket="),
             *(f"--http-address=127.0.0.1:{port}", "--http-actions"),
-            f"--http-accounts={self.accounts}",
+            *(f"--http-accounts={self.accounts}", *flags),
         ]
         stack.enter_context(Program(command, log=folder / "standalone.log"))
         wait_for(lambda: http_get(f"{self.url}readyz")[0] == 200, "it is ready")
@@ -134,6 +134,23 @@ def test_one_signs_in_and_out_and_a_wrong_password_is_refused_in_words(page: Pag
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     assert page.locator("tbody input, .actions").count() == 0
+
+
+def test_where_reading_is_for_some_the_page_asks_to_sign_in_and_then_shows_all(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with ExitStack() as stack:
+        router = ActingRouter(tmp_path, stack, "--http-auth=accounts")
+        page = browser.new_page(viewport=WIDE)
+        page.goto(f"{router.url}?open=default/web")
+        expect(page.get_by_text("Sign in to see what is here.")).to_be_visible()
+        assert page.locator(".headline").count() == 0
+        sign_in(page)
+        expect(page.locator(".inside").first).to_be_visible()
+        expect(page.locator(".link-state")).to_contain_text("live")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_text("Sign in to see what is here.")).to_be_visible()
+        page.close()
 
 
 def test_one_backend_is_paused_after_it_was_shown_whose_flows_move(

@@ -67,6 +67,7 @@ export function App() {
 
 // What is wrong comes first.
 function Headline() {
+  if (!mayRead()) return null;
   if (!frontends.isWhole.value) return <p class="headline">reading the frontends…</p>;
   const { down, hurt, all } = frontendCounts.value;
   const { down: dead, unknown, up } = backendCounts.value;

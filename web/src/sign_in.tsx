@@ -14,7 +14,7 @@ export function Account() {
       {told.signedIn ? (
         <>
           <bdi>{told.name}</bdi>{" "}
-          <button type="button" class="plain" onClick={() => void signOut()}>
+          <button type="button" class="plain" onClick={() => void signOut().then(connect)}>
             Sign out
           </button>
         </>
