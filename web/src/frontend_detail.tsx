@@ -91,7 +91,7 @@ function MemberRow({
       <Cell column="Why" class="detail">
         {[told?.code, told?.detail].filter(Boolean).join(": ")}
       </Cell>
-      <Cell column="Probes">
+      <Cell column="Probes" class="seen">
         <ProbesSeen backend={backend} />
       </Cell>
       <Cell column="Weight" class="number">
