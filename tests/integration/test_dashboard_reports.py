@@ -191,7 +191,8 @@ def test_what_is_selected_stays_selected_while_much_happens(shown: OpenPage) -> 
         shown.server.change(BACKEND, shown_backend("b", state))
         shown.server.change(FRONTEND, shown_frontend("web", {"a": "up", "b": state}))
         shown.server.probe("a")
-    page.wait_for_timeout(1500)
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(1000)
     assert page.evaluate("getSelection().toString()") == "10.0.0.1"
 
 

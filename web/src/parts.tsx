@@ -91,10 +91,15 @@ export function Fold({ view, name, severity, summary, children }: FoldProps) {
   );
 }
 
-// A row that is moved, since its place in the order is another, loses the focus: it gets it back.
+// A row that is moved, since its place in the order is another, loses the focus and what is selected
+// in it: it gets both back.
 export function useKeptFocus(order: unknown): void {
   const focused = document.activeElement;
+  const chosen = getSelection()!;
+  const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = chosen;
   useLayoutEffect(() => {
+    if (!isCollapsed && chosen.isCollapsed && anchorNode?.isConnected && focusNode?.isConnected)
+      chosen.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
     if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected)
       focused.focus({ preventScroll: true });
   }, [order]);
