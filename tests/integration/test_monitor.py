@@ -162,6 +162,19 @@ def test_ctrl_c_ends_it_with_a_summary_and_0(server: CountingHttpServer) -> None
     assert re.search(r"by HTTP GET /: \d+ probes in .* s, 0 failed", said)
 
 
+def test_who_reads_no_more_ends_it_without_a_word(server: CountingHttpServer) -> None:
+    """As `vpplb monitor … | head -1` does."""
+    where = f"127.0.0.1:{server.port}"
+    command = [str(PROGRAM), "monitor", where, "-o", "json", "--report", "50ms"]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert json.loads(running.stdout.readline())["what"] == "figures"
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait(timeout=10) == 1
+
+
 def on_terminal(widths: Sequence[int], *arguments: str) -> tuple[str, int]:
     """Run the program on a terminal of one width, and 0.6 s after it began to write of the next.
 

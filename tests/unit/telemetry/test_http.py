@@ -88,8 +88,18 @@ async def fetch(session: aiohttp.ClientSession, path: str) -> tuple[int, object]
         return response.status, await response.json()
 
 
-async def test_metrics_are_served_in_prometheus_s_text_format() -> None:
-    async with serving() as session, session.get("/metrics") as response:
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*",
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+        "nonsense",
+    ],
+)
+async def test_metrics_are_served_in_prometheus_s_text_format(accept: str) -> None:
+    """Whoever would rather have OpenMetrics reads this as well, by its type."""
+    headers = {"Accept": accept}
+    async with serving() as session, session.get("/metrics", headers=headers) as response:
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         assert await response.text() == "vpplb_leader 1\n"
 
@@ -254,6 +264,21 @@ async def test_events_are_told_as_they_happen_and_can_be_continued() -> None:
         async with session.get("/api/v1/events", headers=headers) as response:
             assert await sse(response) == {"retry": "2000"}
             assert [json.loads((await sse(response))["data"])["n"] for _ in range(2)] == [1, 2]
+
+
+async def test_events_are_not_packed_since_they_would_wait_for_more() -> None:
+    stream = EventStream()
+    headers = {"Accept-Encoding": "gzip, deflate, br"}
+    async with (
+        serving(stream=stream) as session,
+        session.get("/api/v1/events", headers=headers) as response,
+    ):
+        assert "Content-Encoding" not in response.headers
+        assert response.headers["X-Accel-Buffering"] == "no", "nginx hands them on at once"
+        await sse(response)
+        stream.publish("backend", {"n": 1}, object="a")
+        async with asyncio.timeout(1):
+            assert (await sse(response))["data"] == '{"n":1}'
 
 
 async def test_what_is_held_still_can_be_heard_from_its_beginning() -> None:
