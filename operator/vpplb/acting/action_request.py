@@ -1,5 +1,6 @@
 """What a person asks for on the dashboard, read from JSON: an action, and on which backends."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +17,9 @@ GRACE = timedelta(minutes=1)
 """How long the flows of drained backends may end by themselves, where nobody says."""
 MOST_GRACE = timedelta(hours=1)
 MOST_KEY = 317
-"""Characters of namespace/name, as Kubernetes bounds them."""
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+KEY = rf"{_PART}/{_PART}(\.{_PART})*"
+"""What namespace/name can be, and how many characters, as Kubernetes bounds them."""
 _FIELDS = frozenset(
     {"action", "backends", "frontend", "pool", "weight", "grace", "dryRun"},
 )
@@ -88,11 +91,8 @@ def _read_backends(given: object) -> tuple[ObjectKey, ...]:
 
 
 def _read_key(field: str, given: object) -> ObjectKey:
-    try:
-        if isinstance(given, str) and len(given) <= MOST_KEY and given.isprintable():
-            return ObjectKey.parse_text(given)
-    except ValueError:
-        pass
+    if isinstance(given, str) and len(given) <= MOST_KEY and re.fullmatch(KEY, given):
+        return ObjectKey.parse_text(given)
     raise BadRequest(f"{field}: as namespace/name")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vpplb.acting.action_request import MOST_BACKENDS, MOST_WEIGHT, PersonalAction
+from vpplb.acting.action_request import KEY, MOST_BACKENDS, MOST_KEY, MOST_WEIGHT, PersonalAction
 from vpplb.resources.schema import Schema
 from vpplb.telemetry.request_trust import OWN_HEADER
 
@@ -62,8 +62,11 @@ _GRACE: Schema = {
 }
 
 
+_ASKED_KEY: Schema = {"type": "string", "pattern": f"^{KEY}$", "maxLength": MOST_KEY}
+
+
 def _describe_request(*actions: str, **more: Schema) -> Schema:
-    backends = {**_list(_KEY), "minItems": 1, "maxItems": MOST_BACKENDS}
+    backends = {**_list(_ASKED_KEY), "minItems": 1, "maxItems": MOST_BACKENDS}
     fields = {"action": {"enum": list(actions)}, "backends": backends, **more, "dryRun": _FLAG}
     described = _object(fields, optional=("dryRun", "pool", "grace"))
     return {**described, "additionalProperties": False}
@@ -99,7 +102,7 @@ PEOPLE: dict[str, Schema] = {
             _describe_request("drain", grace=_GRACE),
             _describe_request(
                 "weight",
-                frontend=_KEY,
+                frontend=_ASKED_KEY,
                 weight={"type": "integer", "minimum": 0, "maximum": MOST_WEIGHT},
                 pool=_TEXT,
             ),

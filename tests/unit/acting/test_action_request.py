@@ -29,7 +29,9 @@ def test_an_action_names_its_backends_each_once() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["shop/a\nlevel=error forged", "shop/" + "a" * 313])
+@pytest.mark.parametrize(
+    "name", ["shop/a\nlevel=error forged", "shop/a\n", "Shop/a", "shop/" + "a" * 313]
+)
 def test_no_name_forges_or_fills_a_log(name: str) -> None:
     with pytest.raises(BadRequest, match="as namespace/name"):
         parse_request({"action": "pause", "backends": [name]})
