@@ -12,7 +12,7 @@ from vpplb.kube.api_types import JsonObject, KubeError
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.agent_lease import LeaseHeartbeat
 from vpplb.kube.user_api.cluster_people import ClusterPeople
-from vpplb.kube.user_api.person_client import PersonClient
+from vpplb.kube.user_api.person_client import PersonClient, check_server
 from vpplb.model.names import ObjectKey
 from vpplb.sync.vip_state import OwnedState
 from vpplb.telemetry.http import HttpServer, PageUnavailable
@@ -261,9 +261,10 @@ class Agent:
 
 
 def _guard_reading(options: AgentOptions, client: KubeClient) -> PeopleRoutes:
-    """Have everybody read, or whom the cluster lets."""
+    """Have everybody read, or whom the cluster lets (ConfigError)."""
     if not options.http_access.signed_in_only:
         return PeopleRoutes()
+    check_server(client.server_url)
     asking = PersonClient(lambda: client.access)
     access = ClusterPeople(client=asking, namespaces=options.namespaces)
     return PeopleRoutes(access=access, guards_reading=True)

@@ -17,7 +17,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.object_cache import ObjectCache
 from vpplb.kube.user_api.cluster_people import ClusterPeople
-from vpplb.kube.user_api.person_client import PersonClient
+from vpplb.kube.user_api.person_client import PersonClient, check_server
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKind
 from vpplb.resources.allowances import AddressAllowances
@@ -28,7 +28,10 @@ from vpplb.telemetry.people_routes import PeopleRoutes
 
 
 class OperatorPeople:
-    """Makes the `routes` for people, as `access` says; `cache` has the objects of `core`."""
+    """Makes the `routes` for people, as `access` says (ConfigError).
+
+    `cache` has the objects of `core`.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,8 @@ class OperatorPeople:
         namespaces: Sequence[str],
         allowed: AddressAllowances,
     ) -> None:
+        if access.knows_people:
+            check_server(client.server_url)
         self._cache, self._action_log = cache, ActionLog(core.stream)
         self._client = PersonClient(lambda: client.access)
         self._recorder = EventRecorder(client, "operator", identity)

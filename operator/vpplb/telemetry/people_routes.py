@@ -34,6 +34,8 @@ MOST_FIELD = 32 << 10
 
 BODY_WITHIN = 10.0
 """Seconds for a body to come whole: nothing else ends a connection that is being answered."""
+MOST_BODIES = 32
+"""Bodies that are being sent at a time: the other connections are for who reads, and for health."""
 
 _AnswerJson = Callable[..., web.Response]
 
@@ -63,6 +65,7 @@ class PeopleRoutes:
     failures: NamedLimits = field(default_factory=_limit_failures)
     strangers: NamedLimits = field(default_factory=_limit_strangers)
     actions: NamedLimits = field(default_factory=_limit_actions)
+    _bodies: int = 0
 
     def add_routes(self, router: web.UrlDispatcher, answer: _AnswerJson) -> None:
         """Add the paths; `answer` makes an answer of JSON's types."""
@@ -108,17 +111,19 @@ class PeopleRoutes:
         guessed = bool(header) and self.access.sign_in_kind == "password"
         limits = self.failures if guessed else self.strangers
         if self.access.remembers(authorization=header or "", credential=session):
-            return await self._identify(header, session)
+            return await self._identify(request, header, session)
         with _counting(limits, name_peer(request), "too many that prove nobody"):
-            return await self._identify(header, session)
+            return await self._identify(request, header, session)
 
-    async def _identify(self, header: str | None, session: str) -> Person:
+    async def _identify(self, request: web.Request, header: str | None, session: str) -> Person:
         assert self.access is not None
         try:
             if header:
                 return await self.access.identify_header(header)
             return await self.access.identify_person(session)
         except NotSignedIn as error:
+            if header and self.access.sign_in_kind == "password":
+                log.warning("%s could not sign in: %s", name_peer(request), error)
             raise _ask_sign_in(str(error)) from None
         except AccessUnknown as error:
             raise RequestRefused(503, str(error)) from None
@@ -153,7 +158,7 @@ class PeopleRoutes:
         assert self.access is not None
         check_own_page(request)
         check_private(request)
-        given = await _read_body(request)
+        given = await self._read_body(request)
         if not isinstance(given, dict):
             raise RequestRefused(400, "not a JSON object")
         with _counting(self.failures, name_peer(request), "too many failures to sign in"):
@@ -187,11 +192,30 @@ class PeopleRoutes:
         person = await self._find_person(request)
         _take_turn(self.actions, person.name, "too many actions")
         try:
-            return answer(await self.runner.run(person, parse_request(await _read_body(request))))
+            asked = parse_request(await self._read_body(request))
+            return answer(await self.runner.run(person, asked))
         except BadRequest as error:
             raise RequestRefused(400, str(error)) from None
         except AccessUnknown as error:
             raise RequestRefused(503, str(error)) from None
+
+    async def _read_body(self, request: web.Request) -> object:
+        if self._bodies >= MOST_BODIES:
+            raise RequestRefused(
+                503, f"{MOST_BODIES} requests are being sent", {"Retry-After": "1"}
+            )
+        self._bodies += 1
+        try:
+            async with asyncio.timeout(BODY_WITHIN):
+                return json.loads(await request.read())
+        except TimeoutError:
+            raise RequestRefused(408, f"no whole body within {BODY_WITHIN:g} s") from None
+        except ConnectionError:  # nobody is there to be answered, and it is no fault of ours
+            raise RequestRefused(400, "the body was not sent whole") from None
+        except (ValueError, RecursionError):
+            raise RequestRefused(400, "not JSON") from None
+        finally:
+            self._bodies -= 1
 
     async def close(self) -> None:
         """Begin nothing any more; drains that are under way leave their backends paused."""
@@ -232,13 +256,3 @@ def _take_turn(limits: NamedLimits, name: str, said: str) -> None:
             429, f"{said}: again in {math.ceil(wait)} s", {"Retry-After": str(math.ceil(wait))}
         )
     limits.take_turn(name, now)
-
-
-async def _read_body(request: web.Request) -> object:
-    try:
-        async with asyncio.timeout(BODY_WITHIN):
-            return json.loads(await request.read())
-    except TimeoutError:
-        raise RequestRefused(408, f"no whole body within {BODY_WITHIN:g} s") from None
-    except (ValueError, RecursionError):
-        raise RequestRefused(400, "not JSON") from None

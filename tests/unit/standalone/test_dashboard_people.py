@@ -250,7 +250,9 @@ async def test_accounts_that_others_can_read_let_nobody_in_and_the_log_says_why(
     assert caplog.text.count("its mode is 0644") == 1
 
 
-async def test_a_password_is_guessed_no_faster_by_a_header(router: LocalRouter) -> None:
+async def test_a_password_is_guessed_no_faster_and_no_more_quietly_by_a_header(
+    router: LocalRouter, caplog: pytest.LogCaptureFixture
+) -> None:
     accounts = router.http_access.accounts
     router.http_access = HttpAccess(signed_in_only=True, accounts=accounts)
     async with router.running("a", "b") as app, opened(app) as page:
@@ -261,6 +263,7 @@ async def test_a_password_is_guessed_no_faster_by_a_header(router: LocalRouter) 
             async with page.session.get("/metrics", headers=headers) as response:
                 statuses.append(response.status)
         assert statuses == [401] * 5 + [429]
+    assert caplog.text.count("127.0.0.1 could not sign in") == 5
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,34 @@ async def test_a_body_that_never_ends_does_not_hold_its_connection(
         assert "no whole body within" in (await response.json())["error"]
 
 
+async def test_bodies_that_never_end_leave_room_for_health(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(people_routes, "MOST_BODIES", 2)
+    headers = {**OWN, "Content-Type": "application/json"}
+
+    async def begin() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with serving(Tokens()) as session:
+
+        async def send() -> int:
+            async with session.post("/api/v1/session", data=begin(), headers=headers) as response:
+                return response.status
+
+        sending = [asyncio.create_task(send()) for _ in range(4)]
+        await eventually(lambda: sum(one.done() for one in sending) == 2, "two are refused")
+        assert {one.result() for one in sending if one.done()} == {503}
+        for one in sending:
+            one.cancel()
+        await asyncio.wait(sending)
+        async with asyncio.timeout(5):  # those who have gone make room
+            while (await post(session, {"token": TOKEN}))[0] != 200:
+                pass
+    assert not caplog.text
+
+
 # --- who could have read along ---------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from vpplb.kube.api_types import (
     MERGE_PATCH,
     RESOURCES,
     ApiUnreachable,
+    ConfigError,
     JsonObject,
     read_answer,
 )
@@ -36,6 +37,18 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What a bearer token can be (RFC 6750); nothing in it ends a header."""
 _REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def check_server(server: str) -> None:
+    """ConfigError for an API server whose answers say nothing about a token.
+
+    What listens in the clear (`kubectl proxy`) has signed in itself, and any token is its user's.
+    """
+    if not server.startswith("https://"):
+        raise ConfigError(
+            "--http-actions and --http-auth=kubernetes need an API server over https:"
+            f" whoever is at {server} counts as itself, whatever token is shown"
+        )
 
 
 def is_token(text: str) -> bool:

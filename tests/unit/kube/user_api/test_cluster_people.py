@@ -10,10 +10,11 @@ from aiohttp import web
 
 from fakes.api_http import answering
 from vpplb.acting.ports import AccessUnknown, NotSignedIn
+from vpplb.kube.api_types import ConfigError
 from vpplb.kube.cluster_access import ClusterAccess
 from vpplb.kube.user_api.cluster_people import ClusterPeople
 from vpplb.kube.user_api.kept_answers import MOST_ANSWERS
-from vpplb.kube.user_api.person_client import PersonClient
+from vpplb.kube.user_api.person_client import PersonClient, check_server
 from vpplb.model.names import ObjectKind
 
 
@@ -178,6 +179,13 @@ async def test_guesses_push_nobody_out_of_what_is_remembered() -> None:
 
 async def nobody() -> str:
     return ""
+
+
+def test_what_has_signed_in_itself_tells_nobody_apart() -> None:
+    """Behind `kubectl proxy` any token is the user's who runs it."""
+    check_server("https://10.96.0.1:443")
+    with pytest.raises(ConfigError, match="need an API server over https"):
+        check_server("http://127.0.0.1:8001")
 
 
 async def test_an_api_server_in_trouble_is_no_no() -> None:
