@@ -12,7 +12,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.stored_objects import StoredObjects
 
 SLICE = 64
-"""Objects shown at a time; between two slices the program does its work."""
+"""Objects looked at at a time; between two slices the program does its work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,15 @@ class ActionObjects:
         stored, shown = self.stored.get(kind, key), self.show(kind, key)
         return {**stored.raw, "status": shown["status"]} if stored and shown else None
 
-    def find_frontends(self, backends: Collection[ObjectKey]) -> set[ObjectKey]:
+    async def find_frontends(self, backends: Collection[ObjectKey]) -> set[ObjectKey]:
         """Return the frontends that have one of the backends in a pool."""
-        wanted = set(backends)
-        return {
-            key
-            for key in self.stored.list_keys(ObjectKind.FRONTEND)
-            if not wanted.isdisjoint(self._list_members(key))
-        }
+        wanted, found = set(backends), set()
+        for number, key in enumerate(self.stored.list_keys(ObjectKind.FRONTEND), 1):
+            if not wanted.isdisjoint(self._list_members(key)):
+                found.add(key)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        return found
 
     def _list_members(self, frontend: ObjectKey) -> Iterator[ObjectKey]:
         stored = self.stored.get(ObjectKind.FRONTEND, frontend)
@@ -55,7 +56,7 @@ class ActionObjects:
 
         A Frontend of which nodes are told nothing is left out: nothing of it is to change.
         """
-        chosen = {frontend} if frontend and backends else self.find_frontends(backends)
+        chosen = {frontend} if frontend and backends else await self.find_frontends(backends)
         members = {key for one in chosen for key in self._list_members(one)}
         found: dict[tuple[str, ObjectKey], Mapping[str, Any]] = {}
         checks = {

@@ -227,7 +227,7 @@ class ActionRunner:
     async def _wait_paused(self, key: ObjectKey) -> str:
         """Wait until all nodes give a backend no new flows; say what lacks when they never do."""
         until = asyncio.get_running_loop().time() + DRAIN_TIMEOUT
-        using, seen = self.objects.find_frontends([key]), False
+        using, seen = await self.objects.find_frontends([key]), False
         while True:
             frontends = [self.objects.show_object(ObjectKind.FRONTEND, name) for name in using]
             lack = find_pause_lack(key, [one for one in frontends if one is not None])

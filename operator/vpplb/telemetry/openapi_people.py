@@ -192,11 +192,12 @@ _FAILURES = {
     400: "The request is not understood.",
     401: "One has to sign in.",
     403: "It is of another page, or came in the clear.",
+    408: "Its body has not come in time.",
     413: "It is too large.",
     415: "It is not JSON.",
     421: "The request names another server.",
     429: "Too often; `Retry-After` says when to try again.",
-    503: "It cannot be told now who that is.",
+    503: "It cannot be told now who that is, or too many requests are being sent.",
 }
 
 
