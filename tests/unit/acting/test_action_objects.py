@@ -7,22 +7,18 @@ from vpplb.acting.action_objects import SLICE, ActionObjects
 from vpplb.acting.ports import Person
 from vpplb.acting.spec_edits import SpecEdit
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.resources.stored_objects import StoredObject
+from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
 
-class Stored:
-    """Frontends that all have one and the same backend."""
-
-    def __init__(self, count: int) -> None:
-        pools = [{"name": "main", "backends": [{"name": "a"}]}]
-        self.keys = [ObjectKey("default", f"web-{number}") for number in range(count)]
-        self.raw = frontend(pools=pools)
-
-    def list_keys(self, kind: ObjectKind) -> list[ObjectKey]:
-        return self.keys
-
-    def get(self, kind: ObjectKind, key: ObjectKey) -> StoredObject:
-        return StoredObject(key=key, raw=self.raw, generation=1)
+def stored_frontends(count: int) -> StoredObjects:
+    """Return frontends that all have one and the same backend."""
+    raw = frontend(pools=[{"name": "main", "backends": [{"name": "a"}]}])
+    keys = [ObjectKey("default", f"web-{number}") for number in range(count)]
+    stored = StoredObjects()
+    stored._objects[ObjectKind.FRONTEND] = {
+        key: StoredObject(key=key, raw=raw, generation=1) for key in keys
+    }
+    return stored
 
 
 async def edit_nothing(person: Person, edit: SpecEdit) -> None:
@@ -31,7 +27,7 @@ async def edit_nothing(person: Person, edit: SpecEdit) -> None:
 
 async def test_while_frontends_are_looked_through_others_have_their_turn() -> None:
     objects = ActionObjects(
-        stored=Stored(3 * SLICE), show=lambda kind, key: None, edit_spec=edit_nothing
+        stored=stored_frontends(3 * SLICE), show=lambda kind, key: None, edit_spec=edit_nothing
     )
     finding, turns = asyncio.create_task(objects.find_frontends([ObjectKey("default", "a")])), 0
     while not finding.done():
