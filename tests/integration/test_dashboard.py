@@ -80,6 +80,34 @@ def test_what_the_server_says_of_itself_is_shown(shown: OpenPage) -> None:
     expect(page.get_by_label("What is wrong with the server")).to_contain_text("fail for 9 s")
     shown.server.not_ready = ""
     expect(page.get_by_label("What is wrong with the server")).to_have_count(0)
+    expect(shown.link).to_contain_text("this operator leads")
+
+
+def test_who_leads_and_stands_by_is_shown_and_each_change_of_it_at_once(shown: OpenPage) -> None:
+    page = shown.go("?view=nodes")
+    operators = page.get_by_label("Operators")
+    expect(operators).to_have_text(re.compile(r"Leads\s*op-1 for \d+ d\s*Stand by\s*op-2"))
+    expect(operators).to_have_text(re.compile(r"Last decision here\s*\d+ d ago"))
+    shown.server.elect(role="standby", leader="op-2", standbys=["op-1"])
+    expect(shown.link).to_contain_text("stands by, op-2 leads")
+    shown.server.elect(leader="", leaderSince=None, standbys=None, trouble="the lease ran out")
+    expect(shown.link).to_contain_text("nobody leads")
+    expect(operators).to_contain_text("not known, since the direct road is off")
+    shown.server.elect(role="alone")
+    expect(operators).to_have_count(0)
+
+
+def test_since_when_nobody_probes_stands_above_all_else(shown: OpenPage) -> None:
+    page = shown.go()
+    wrong = page.get_by_label("What is wrong with the server")
+    shown.server.elect(leader="", silentSince=SINCE, trouble="the lease ran out")
+    expect(wrong).to_have_text(re.compile(r"Nobody probes for \d+ d: .* as of then. the lease ran"))
+    expect(page).to_have_title(re.compile(r"^\? "))
+    shown.server.elect(role="suspended", leader="op-1", silentSince=None, trouble="no answer")
+    expect(wrong).to_contain_text("op-1 leads, but cannot renew its lease. no answer")
+    shown.server.elect(role="leading", trouble="")
+    expect(wrong).to_have_count(0)
+    expect(page).to_have_title("(3) vpplb")
 
 
 def test_a_frontend_unfolds_to_its_backends_with_reasons_and_exact_shares(shown: OpenPage) -> None:

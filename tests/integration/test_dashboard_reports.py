@@ -4,7 +4,7 @@ import copy
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -110,6 +110,25 @@ def test_names_with_signs_of_addresses_are_asked_for_as_they_are(shown: OpenPage
 
 
 # --- clocks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("minutes", [-60, 60])
+def test_ages_are_told_by_the_servers_clock_and_a_wrong_one_is_said(
+    server: DashboardServer, browser: Browser, minutes: int
+) -> None:
+    backend = shown_backend("a")
+    backend["status"]["since"] = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    server.change(BACKEND, backend)
+    with open_page(server, browser) as shown:
+        shown.page.clock.install(time=datetime.now(UTC) + timedelta(minutes=minutes))
+        page = shown.go("?open=shop/web")
+        since = shown.row("shop/web").locator("td[data-column=Since]").first
+        expect(since).to_have_text(re.compile("^(9|10) min$"))
+        way = "ahead of" if minutes > 0 else "behind"
+        said = page.get_by_label("What is wrong with the server")
+        expect(said).to_contain_text(
+            re.compile(f"this browser's is (59|60) min {way} the server's")
+        )
 
 
 def test_moments_have_their_date_and_zone(server: DashboardServer, browser: Browser) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from vpplb.model.clock import SystemClock
@@ -16,6 +17,22 @@ from vpplb.telemetry.http import HttpServer, ReadVips
 from vpplb.telemetry.http_readers import HttpReaders
 
 SINCE = "2026-01-01T12:00:00+00:00"
+LEADING: Mapping[str, object] = {
+    "identity": "op-1",
+    "version": "0.1.0",
+    "run": "",
+    "role": "leading",
+    "namespaces": [],
+    "leader": "op-1",
+    "leaderSince": SINCE,
+    "term": 1,
+    "standbys": ["op-2"],
+    "probing": True,
+    "silentSince": None,
+    "decidedAt": SINCE,
+    "trouble": "",
+}
+"""What an operator that leads shows of the election, but for the present."""
 _WELL = {"Accepted": "True", "Available": "True", "Programmed": "True", "Degraded": "False"}
 
 
@@ -113,6 +130,7 @@ class DashboardServer:
         self.vips: Mapping[str, Mapping[str, object]] = {}
         self.histories = ProbeHistories(lambda backends: None, SystemClock())
         self.unprobed: set[ObjectKey] = set()
+        self.operator: dict[str, object] = {**LEADING}
         self.port = port
         self._loop = asyncio.new_event_loop()
         self._ready, self._stop = threading.Event(), asyncio.Event()
@@ -142,6 +160,7 @@ class DashboardServer:
             stream=self.stream,
             find_node=self._find_node,
             histories=self._read_histories,
+            operator=self._show_operator,
             dashboard=True,
             readers=self.readers,
         )
@@ -156,6 +175,14 @@ class DashboardServer:
             return self.vips[node]
 
         return read if node in self.vips else None
+
+    def _show_operator(self) -> Mapping[str, object]:
+        return {**self.operator, "now": datetime.now(UTC).isoformat()}
+
+    def elect(self, **changed: object) -> None:
+        """Have the election as it is now, but for this; and that told."""
+        self.operator |= changed
+        self.tell("operator", **self._show_operator())
 
     def _read_histories(self, backends: Sequence[ObjectKey]) -> Mapping[ObjectKey, ProbeHistory]:
         self.histories.follow_backends(backends)

@@ -5,6 +5,7 @@ import { App } from "./app";
 import { problemCount } from "./frontends";
 import { loadSession } from "./session";
 import { link, watchServer } from "./server";
+import { operator } from "./store";
 
 // Below a path without a slash at its end, questions would go to what is above it.
 if (!location.pathname.endsWith("/")) location.replace(`${location.pathname}/${location.search}`);
@@ -16,7 +17,8 @@ page.replaceChildren();
 render(<App />, page);
 // Who has many tabs open sees in each title what is wrong there.
 effect(() => {
-  const sign = link.value === "stale" ? "? " : problemCount.value ? `(${problemCount.value}) ` : "";
+  const isOld = link.value === "stale" || operator.value?.silentSince;
+  const sign = isOld ? "? " : problemCount.value ? `(${problemCount.value}) ` : "";
   document.title = `${sign}vpplb`;
 });
 void loadSession();
