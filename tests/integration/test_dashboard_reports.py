@@ -206,9 +206,10 @@ def test_what_is_selected_stays_selected_while_much_happens(shown: OpenPage) -> 
     expect(cell).to_have_text("10.0.0.1")
     cell.evaluate("(one) => getSelection().selectAllChildren(one)")
     for n in range(20):
-        state = "down" if n % 2 else "up"
-        shown.server.change(BACKEND, shown_backend("b", state))
-        shown.server.change(FRONTEND, shown_frontend("web", {"a": "up", "b": state}))
+        shown.server.change(BACKEND, shown_backend("b", "down" if n % 2 else "up"))
+        told = shown_frontend("web", {"a": "up", "b": "up"})
+        told["status"]["backends"][0]["effectiveWeight"] = n
+        shown.server.change(FRONTEND, told)
         shown.server.probe("a")
         page.wait_for_timeout(100)
     page.wait_for_timeout(1000)

@@ -169,6 +169,11 @@ class DashboardServer:
             self.port = server.listen_address.port
             self._ready.set()
             await self._stop.wait()
+        # A browser that has just gone may have left a stream behind.
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     def _find_node(self, node: str) -> ReadVips | None:
         async def read(frontend: ObjectKey | None) -> Mapping[str, object]:
