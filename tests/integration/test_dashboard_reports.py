@@ -189,7 +189,7 @@ def test_a_proxy_that_answers_in_the_servers_place_is_told_from_it_and_not_flood
 
     page = shown.go()
     page.route("**/*", refuse)
-    shown.server.stream.close()  # the stream ends, and the next one is refused
+    shown.server.end_streams()  # the stream ends, and the next one is refused
     expect(shown.link).to_contain_text("something else answers in the server's place (401)")
     asked.clear()
     page.wait_for_timeout(4000)

@@ -197,6 +197,10 @@ class DashboardServer:
     def _call(self, callback: Callable[..., None], *args: object) -> None:
         self._loop.call_soon_threadsafe(callback, *args)
 
+    def end_streams(self) -> None:
+        """End the streams of events, those to come too."""
+        self._call(self.stream.close)
+
     def hang(self, seconds: float) -> None:
         """Have the loop do nothing else for so long."""
         self._call(time.sleep, seconds)
