@@ -7,6 +7,8 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from lab.dashboard_server import end_other_tasks
+
 _OF_ONE_HOP = {"Transfer-Encoding", "Content-Length", "Connection", "Keep-Alive"}
 
 
@@ -43,6 +45,7 @@ class PathProxy:
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()
+        await end_other_tasks()
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         path = request.path_qs.removeprefix(self._path) or "/"

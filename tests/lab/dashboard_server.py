@@ -94,6 +94,14 @@ def shown_backend(name: str, state: str = "up", *, namespace: str = "shop") -> d
     }
 
 
+async def end_other_tasks() -> None:
+    """End what is left in a loop: a browser that has just gone may have left a stream behind."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
 class ShownObjects:
     """Implements `http.StateView` over objects as they are to be shown."""
 
@@ -169,11 +177,7 @@ class DashboardServer:
             self.port = server.listen_address.port
             self._ready.set()
             await self._stop.wait()
-        # A browser that has just gone may have left a stream behind.
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        await end_other_tasks()
 
     def _find_node(self, node: str) -> ReadVips | None:
         async def read(frontend: ObjectKey | None) -> Mapping[str, object]:
