@@ -28,6 +28,8 @@ _SUSPECT = (
 _NOT_DEGRADED = "nothing keeps it from serving as configured"
 _NOT_UP = (HealthState.DOWN, HealthState.UNKNOWN)
 """States of a backend that nobody has asked for."""
+_TAKEN_OUT = (HealthState.PAUSED, HealthState.DISABLED)
+"""Those that somebody has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +189,19 @@ def _describe_behind(nodes: NodeReport) -> str:
 
 
 def _find_failover(view: FrontendView) -> Iterator[FrontendDegradation]:
-    """A pool whose weights are all 0 is out of service by somebody's will."""
+    """A pool whose weights are all 0 is out of service by somebody's will.
+
+    Whom somebody has paused or disabled is named here, since that is a cause as well.
+    """
     active = view.decision.active_pool
-    first = next((one.member.pool for one in view.decision.members if one.member.weight), "")
+    weighted = [one for one in view.decision.members if one.member.weight]
+    first = weighted[0].member.pool if weighted else ""
     if active and active != first:
+        of_first = [one for one in weighted if one.member.pool == first]
+        out = [one for one in of_first if one.state in _TAKEN_OUT]
+        named = [f"{one.member.backend.name} is {one.state.value}" for one in out]
         said = f"pool {active} serves in place of {first}"
+        said += f" ({join_few(named)})" if named else ""
         yield FrontendDegradation(reason=reasons.FAILED_OVER, message=said)
 
 

@@ -43,6 +43,9 @@ class HandChange:
     def __str__(self) -> str:
         return f"{self.field} is {_spell(self.value)}, the files say {_spell(self.files)}"
 
+    def describe_end(self) -> str:
+        return f"{self.field} is {_spell(self.files)} again, as the files say"
+
 
 class ChangeRefused(Exception):
     """What is asked for may not be changed beside the files, or is wrong; the text says why."""
@@ -135,13 +138,19 @@ class HandChanges:
         }
 
     async def put_changes(
-        self, kind: ObjectKind, key: ObjectKey, changes: Mapping[str, HandChange]
+        self, kind: ObjectKind, key: ObjectKey, changes: Mapping[str, HandChange], by: str
     ) -> None:
-        """Put these in place of an object's changes; OSError, and then nothing has changed."""
+        """Put these in place of an object's changes; OSError, and then nothing has changed.
+
+        `by` is who makes or takes back what differs from the changes before.
+        """
+        before = self._changes.get((kind, key), {})
         others = {name: one for name, one in self._changes.items() if name != (kind, key)}
         await self._keep({**others, **({(kind, key): changes} if changes else {})})
-        for one in changes.values():
-            log.warning("%s %s: %s (%s, by hand)", kind, key, one, make_printable(one.by))
+        new = [str(one) for one in changes.values() if one != before.get(one.field)]
+        over = [one.describe_end() for field, one in before.items() if field not in changes]
+        for said in (*new, *over):
+            log.warning("%s %s: %s (%s, by hand)", kind, key, said, make_printable(by))
 
     async def discard_changes(self) -> list[str]:
         """Forget all changes, and return what they were; OSError, and then none is forgotten."""

@@ -123,7 +123,7 @@ class ManifestFolder:
         """Change the spec of an object beside the files (ChangeRefused, OSError: not done)."""
         async with self._one_at_a_time:
             changes = self._changes.prepare_edit(name, self._files.objects.get(name), edit, by)
-            await self._changes.put_changes(ObjectKind(name[0]), name[1], changes)
+            await self._changes.put_changes(ObjectKind(name[0]), name[1], changes, by)
             self.apply_changes()
 
     async def discard_changes(self) -> list[str]:

@@ -265,7 +265,8 @@ class HttpServer:
         assert self.view is not None
         found = self.view.show_object(kind, key)
         if found is None:
-            raise RequestRefused(404, f"no such object: {format_key(key)}")
+            hint = "" if key.namespace or not kind.is_namespaced else " (give namespace/name)"
+            raise RequestRefused(404, f"no such object: {format_key(key)}{hint}")
         return found
 
     async def _get_probes(self, request: web.Request) -> web.StreamResponse:

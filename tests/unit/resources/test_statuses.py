@@ -306,6 +306,15 @@ async def test_who_is_out_by_somebodys_will_is_no_degradation() -> None:
     assert (shown.problem, shown.active_pool) == (None, "s")
 
 
+async def test_a_failover_names_whom_somebody_has_taken_out_of_the_first_pool() -> None:
+    paused = replace(backend("c", "10.0.0.3"), paused=True)
+    shown = status(serving(paused, THREE, up=("b",), down=("a",)))
+    assert (shown.problem, shown.active_pool) == ("FailedOver,BackendsDown", "s")
+    assert message(shown.conditions, "Degraded") == (
+        "pool s serves in place of p (c is paused); 1 of 3 backends are not up: a is down"
+    )
+
+
 async def test_nodes_are_behind_after_5_s_and_at_once_where_vpp_refuses() -> None:
     decided = view(serving(up=("a", "b")))
     waiting = NodeReport(desired=("n1", "n2"), programmed=("n1",), carrying=("n1",), away=("n2",))

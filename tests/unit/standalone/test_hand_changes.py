@@ -43,12 +43,12 @@ class ChangedFiles:
         self.changes.load()
         self.lay_over()
 
-    async def edit(self, kind: ObjectKind, name: str, spec: Any) -> None:
+    async def edit(self, kind: ObjectKind, name: str, spec: Any, by: str = "ann") -> None:
         """Replace fields of a spec."""
         named = (kind, key(name))
         source = self.files.objects[named]
-        made = self.changes.prepare_edit(named, source, lambda before: {**before, **spec}, "ann")
-        await self.changes.put_changes(kind, key(name), made)
+        made = self.changes.prepare_edit(named, source, lambda before: {**before, **spec}, by)
+        await self.changes.put_changes(kind, key(name), made, by)
         self.lay_over()
 
     async def pause(self) -> None:
@@ -128,6 +128,19 @@ async def test_other_edits_of_the_files_leave_a_change_in_force(changed: Changed
     assert (changed.backend.enabled, changed.backend.paused) == (False, True)
     pools = changed.in_force.frontends[key("web")].pools
     assert [[one.weight for one in pool.members] for pool in pools] == [[100], [11, 5]]
+
+
+async def test_the_log_says_once_who_made_a_change_and_who_took_it_back(
+    changed: ChangedFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    await changed.pause()
+    await changed.edit(BACKEND, "a", {"enabled": False}, by="bob")
+    await changed.edit(BACKEND, "a", {"paused": False}, by="bob")
+    assert [one.getMessage() for one in caplog.records] == [
+        "Backend default/a: paused is true, the files say false (ann, by hand)",
+        "Backend default/a: enabled is false, the files say true (bob, by hand)",
+        "Backend default/a: paused is false again, as the files say (bob, by hand)",
+    ]
 
 
 async def test_the_files_word_counts_once_they_say_something_new(

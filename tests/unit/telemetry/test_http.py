@@ -185,10 +185,10 @@ async def test_objects_are_served_as_lists_and_one_by_one() -> None:
     ("path", "error"),
     [
         ("/api/v1/frontends/shop/none", "no such object: shop/none"),
-        ("/api/v1/frontends/web", "no such object: web"),
+        ("/api/v1/frontends/web", "no such object: web (give namespace/name)"),
         ("/api/v1/nonsense", "Not Found"),
         ("/nowhere", "Not Found"),
-        ("/api/v1/frontends/x%0d%0aA:b", "no such object: x\r\nA:b"),
+        ("/api/v1/frontends/x%0d%0aA:b", "no such object: x\r\nA:b (give namespace/name)"),
         ("/api/v1/frontends/%1b/%e2%80%ae", "no such object: \x1b/\u202e"),
     ],
 )
