@@ -165,6 +165,7 @@ def test_one_backend_is_paused_after_it_was_shown_whose_flows_move(
     expect(row.locator("td").nth(0)).to_have_text(re.compile(r"^(49|50|51)\.\d %$"))
     expect(row.locator("td").nth(1)).to_have_text("0.0 %")
     expect(row.locator("td").nth(2)).to_have_text("stay")
+    expect(dialog(page)).to_contain_text("default/a to be paused")
     assert not router.is_paused("a"), "nothing is done before it is confirmed"
     dialog(page).get_by_role("button", name="Pause 1 backend").click()
     expect(dialog(page)).to_contain_text("default/a done: paused")

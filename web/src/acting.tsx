@@ -158,6 +158,8 @@ function ActionDialog({ title, verb, requests, onClose }: Asked & { onClose: () 
   );
 }
 
+// What says itself which it is needs no more.
+const PREFIXES: Record<string, string> = { possible: "to be ", already: "" };
 const LEVELS: Record<string, string> = { forbidden: "bad", failed: "bad", already: "dim" };
 
 function BackendOutcomes({ outcome }: { outcome: ActionOutcome }) {
@@ -167,7 +169,7 @@ function BackendOutcomes({ outcome }: { outcome: ActionOutcome }) {
         <li key={n}>
           <strong>{backend}</strong>{" "}
           <span class={LEVELS[came] ?? "fine"}>
-            {came === "possible" ? "" : `${came}: `}
+            {PREFIXES[came] ?? `${came}: `}
             {said}
           </span>
         </li>

@@ -107,7 +107,7 @@ class ActionRunner:
                 return _Step(why_not="already disabled", already=True)
             if len(self._draining) + len(request.backends) > MOST_DRAINS:
                 return _Step(why_not=f"{MOST_DRAINS} backends are being drained")
-            return _Step(edits=(edit,), said=f"paused, to be disabled in {grace:g} s")
+            return _Step(edits=(edit,), said=f"paused, and disabled {grace:g} s later")
         if switch.is_turned(raw):
             return _Step(why_not=f"already {switch.done}{but}", already=True)
         return _Step(edits=(edit,), said=f"{switch.done}{but}")

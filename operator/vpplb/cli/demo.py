@@ -147,7 +147,7 @@ def _server_rows(standalone: "StandaloneApp", view: "FrontendView") -> list[tupl
     rows: list[tuple[str, ...]] = []
     for one in view.decision.members:
         server = observed.servers.get(one.member.address) if observed else None
-        share = (server.buckets or 0) / length if server else 0.0
+        share = server.buckets / length if server and server.buckets is not None else None
         member, colour = one.member, _COLOURS.get(one.state.value, "white")
         rows.append(
             (
@@ -157,7 +157,7 @@ def _server_rows(standalone: "StandaloneApp", view: "FrontendView") -> list[tupl
                 f"[{colour}]{one.state.value}[/]",
                 str(member.weight),
                 str(one.effective),
-                f"{share:6.1%} {'█' * round(share * 20)}",
+                "–" if share is None else f"{share:6.1%} {'█' * round(share * 20)}",
             )
         )
     return rows

@@ -90,8 +90,10 @@ class AccountFile:
     def read_accounts(self) -> dict[str, PasswordHash]:
         """Return the accounts that there are now, by name (BadAccounts)."""
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb", opener=_open_at_once) as file:
                 found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    raise BadAccounts(f"{self.path}: not a file")
                 self._check_mode(found.st_mode)
                 stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
                 if stamp != self._stamp:
@@ -126,6 +128,11 @@ class AccountFile:
             if name in names:
                 raise BadAccounts(f"{self.path}:{number}: the second account {name}")
             names.add(name)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; of a pipe, do not wait for whoever writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parse_hash(text: str) -> PasswordHash:

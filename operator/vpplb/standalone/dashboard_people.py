@@ -29,6 +29,7 @@ def make_people(
     if access.accounts is None or not access.knows_people:
         return PeopleRoutes()
     people = LocalPeople(accounts=AccountFile(access.accounts), now=clock.now)
+    people.check_accounts()
 
     async def edit_spec(person: Person, edit: SpecEdit) -> None:
         try:

@@ -98,6 +98,11 @@ class LocalPeople:
     async def may_edit(self, person: Person, kind: ObjectKind, namespace: str) -> bool:
         return True
 
+    def check_accounts(self) -> None:
+        """Log what is wrong with the file, before somebody tries in vain."""
+        with suppress(AccessUnknown):
+            self._read_accounts()
+
     async def may_read(self, person: Person, path: str) -> bool:
         return True
 

@@ -1,5 +1,6 @@
 """Accounts in a file: who can sign in, and which files are refused."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     write(new, f"bob:{hash_password('b')}\n")
     new.rename(tmp_path / "accounts")
     assert list(accounts.read_accounts()) == ["bob"]
+
+
+def test_a_pipe_is_refused_and_waited_for_by_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "accounts", 0o600)
+    with pytest.raises(BadAccounts, match="not a file"):
+        AccountFile(tmp_path / "accounts").read_accounts()
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o660, 0o666])

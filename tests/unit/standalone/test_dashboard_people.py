@@ -241,6 +241,7 @@ async def test_accounts_that_others_can_read_let_nobody_in_and_the_log_says_why(
     assert accounts is not None
     accounts.chmod(0o644)
     async with router.running("a", "b") as app, opened(app) as page:
+        assert "its mode is 0644" in caplog.text, "before anybody tries"
         body = {"name": "alice", "password": "so secret"}
         async with page.session.post("/api/v1/session", json=body, headers=OWN) as response:
             assert response.status == 503
