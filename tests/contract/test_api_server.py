@@ -33,7 +33,14 @@ from vpplb.model.names import ObjectKey, ObjectKind
 pytestmark = pytest.mark.slow
 
 BACKEND, LEASE = ObjectKind.BACKEND, ObjectKind.LEASE
-STATUS = {"state": "down", "code": "L4CON", "detail": "connection refused"}
+STATUS = {
+    "state": "down",
+    "code": "L4CON",
+    "detail": "connection refused",
+    "observedGeneration": 1,
+}
+UNSEEN = {"observedGeneration": 0}
+"""The status of what nobody has looked at, by the schema."""
 PREFIX = "contract-"
 REAL = pytest.param("real", marks=pytest.mark.control_plane)
 
@@ -124,7 +131,7 @@ async def test_what_is_created_is_read_with_its_system_fields(api: Api) -> None:
 
 async def test_a_status_given_at_creation_is_dropped(api: Api) -> None:
     key = await new_key(api)
-    assert "status" not in await backend(api, key, status=STATUS)
+    assert (await backend(api, key, status=STATUS))["status"] == UNSEEN
 
 
 async def test_what_exists_is_not_created_again(api: Api) -> None:
@@ -229,7 +236,7 @@ async def test_the_status_and_the_rest_are_written_apart(api: Api) -> None:
     key = await new_key(api)
     made = await backend(api, key)
     patched = await api.patch_object(BACKEND, key, {"status": STATUS, "spec": {"paused": True}})
-    assert "status" not in patched
+    assert patched["status"] == UNSEEN
     told = await api.patch_status(BACKEND, key, {"status": STATUS, "spec": {"paused": False}})
     assert (told["spec"]["paused"], told["status"]) == (True, STATUS)
     whole = {"metadata": told["metadata"], "spec": made["spec"], "status": {"state": "up"}}
