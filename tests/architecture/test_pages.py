@@ -220,3 +220,11 @@ def test_metrics_that_are_named_are_served(page: Path) -> None:
         if not any(one.startswith(name) for one in names) or not name.endswith("_")
     ]
     assert wrong == []
+
+
+def test_each_decision_has_a_number_of_its_own_and_its_title_says_it() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert len(numbers) == len(set(numbers))
+    titles = [page.read_text().partition("\n")[0] for page in pages]
+    assert [int(title.removeprefix("# ").partition(".")[0]) for title in titles] == numbers
