@@ -350,6 +350,11 @@ class HttpValues(ChartModel):
         description="Secret of type kubernetes.io/tls in the release's namespace, such as"
         " cert-manager keeps: HTTPS with it. One that is renewed is taken without a restart.",
     )
+    agent_tls_secret: str = Field(
+        default="",
+        description="The same for agents, if not tlsSecret itself: a node that is taken over has the"
+        " key of its agent, and should not have that of the page where people sign in.",
+    )
     auth: Literal["none", "kubernetes"] = Field(
         default="none",
         description="Who may read all but health: anybody, or (kubernetes) whoever may list"

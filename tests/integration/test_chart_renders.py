@@ -409,12 +409,13 @@ def test_whose_a_node_is_does_not_change_with_what_names_start_with(
     ("values", "said"),
     [
         ("http.auth=kubernetes", "http.auth needs http.tlsSecret"),
+        ("http.agentTlsSecret=tls", "http.agentTlsSecret needs http.tlsSecret"),
         (
             "http.auth=kubernetes,http.tlsSecret=tls,metrics.podMonitor.enabled=true",
             "needs metrics.podMonitor.authorization",
         ),
     ],
-    ids=["plain", "pod-monitor"],
+    ids=["plain", "agents-alone", "pod-monitor"],
 )
 def test_reading_by_token_is_refused_where_no_token_could_come(
     helm: Path, values: str, said: str

@@ -83,9 +83,19 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 {{- define "vpplb.httpVolume" -}}
-{{- with .Values.http.tlsSecret -}}
+{{- with include "vpplb.tlsSecret" . -}}
 - name: http-tls
   secret: {secretName: {{ . | quote }}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret of a program's certificate: of `root` and `component`. */}}
+{{- define "vpplb.tlsSecret" -}}
+{{- with .root.Values.http -}}
+{{- if and .agentTlsSecret (not .tlsSecret) -}}
+{{- fail "http.agentTlsSecret needs http.tlsSecret" -}}
+{{- end -}}
+{{- if eq $.component "agent" }}{{ .agentTlsSecret | default .tlsSecret }}{{ else }}{{ .tlsSecret }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
