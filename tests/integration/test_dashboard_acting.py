@@ -177,6 +177,22 @@ def test_one_backend_is_paused_after_it_was_shown_whose_flows_move(
     expect(page.locator("tbody")).to_contain_text("pause by alice: paused")
 
 
+def test_a_drain_pauses_first_and_says_when_it_disables(router: ActingRouter, page: Page) -> None:
+    sign_in(page)
+    select(page, "a")
+    choose(page, "Drain")
+    expect(dialog(page)).to_contain_text("default/a to be paused, and disabled 60 s later")
+    expect(dialog(page).locator("tr", has_text="10.0.0.1").locator("td").nth(1)).to_have_text("0.0 %")
+    dialog(page).get_by_role("button", name="Drain 1 backend").click()
+    expect(dialog(page)).to_contain_text("default/a draining: paused, and disabled 60 s later")
+    assert router.is_paused("a")
+    dialog(page).get_by_role("button", name="Close").click()
+    select(page, "a")
+    choose(page, "Drain")
+    expect(dialog(page)).to_contain_text("default/a it is being drained")
+    expect(dialog(page).get_by_role("button", name="Nothing to do")).to_be_disabled()
+
+
 def test_many_are_changed_at_once_and_what_is_so_already_is_said(
     router: ActingRouter, page: Page
 ) -> None:
