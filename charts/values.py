@@ -352,8 +352,8 @@ class HttpValues(ChartModel):
     )
     agent_tls_secret: str = Field(
         default="",
-        description="The same for agents, if not tlsSecret itself: a node that is taken over has the"
-        " key of its agent, and should not have that of the page where people sign in.",
+        description="The same for agents, if not tlsSecret itself: a node that is taken over has"
+        " the key of its agent, and should not have that of the page where people sign in.",
     )
     auth: Literal["none", "kubernetes"] = Field(
         default="none",

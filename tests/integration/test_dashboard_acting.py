@@ -182,7 +182,9 @@ def test_a_drain_pauses_first_and_says_when_it_disables(router: ActingRouter, pa
     select(page, "a")
     choose(page, "Drain")
     expect(dialog(page)).to_contain_text("default/a to be paused, and disabled 60 s later")
-    expect(dialog(page).locator("tr", has_text="10.0.0.1").locator("td").nth(1)).to_have_text("0.0 %")
+    expect(dialog(page).locator("tr", has_text="10.0.0.1").locator("td").nth(1)).to_have_text(
+        "0.0 %"
+    )
     dialog(page).get_by_role("button", name="Drain 1 backend").click()
     expect(dialog(page)).to_contain_text("default/a draining: paused, and disabled 60 s later")
     assert router.is_paused("a")
