@@ -11,7 +11,14 @@ from cluster.kubectl import Kubectl
 from fakes.clock import FakeClock
 from lab.waiting import wait_for
 from vpplb.kube import client as client_module
-from vpplb.kube.api_types import ApiError, ApiResource, Conflict, JsonObject, NotFound
+from vpplb.kube.api_types import (
+    ApiError,
+    ApiResource,
+    Conflict,
+    JsonObject,
+    NamespaceTerminating,
+    NotFound,
+)
 from vpplb.kube.client import KubeClient
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
 from vpplb.kube.leases.agent_lease import LeaseHeartbeat
@@ -167,3 +174,12 @@ async def test_kubectl_shows_our_events(
 def _until_shown(kubectl: Kubectl) -> str:
     wait_for(lambda: "BackendDown" in kubectl("get", "events"), "the event")
     return kubectl("get", "events")
+
+
+async def test_a_namespace_that_is_being_deleted_is_told_from_a_right_that_lacks(
+    client: KubeClient, key: ObjectKey, namespace: Kubectl
+) -> None:
+    """Nothing ends it here: what would is not part of an API server."""
+    namespace("delete", "namespace", key.namespace, "--wait=false")
+    with pytest.raises(NamespaceTerminating, match="being terminated"):
+        await backend(client, key)

@@ -116,6 +116,10 @@ class Conflict(ApiError):
     """409: it exists already, or has changed since it was read."""
 
 
+class NamespaceTerminating(ApiError):
+    """403: nothing is created in a namespace that is being deleted."""
+
+
 class Gone(ApiError):
     """410: the list or watch to be continued has expired; begin anew."""
 
@@ -143,4 +147,15 @@ def read_answer(status: int, retry_after: str | None, content: bytes) -> JsonObj
     told = parsed if isinstance(parsed, dict) else {}
     seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
     text = str(told.get("message") or content[:200].decode(errors="replace"))
-    raise api_error(status, str(told.get("reason") or ""), text, seconds)
+    reason = str(told.get("reason") or "")
+    if status == 403 and "NamespaceTerminating" in _read_causes(told):
+        raise NamespaceTerminating(status, reason, text)
+    raise api_error(status, reason, text, seconds)
+
+
+def _read_causes(status: Mapping[str, Any]) -> set[object]:
+    """Return the reasons of a `Status` object's causes, as client-go's `HasStatusCause` does."""
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    listed = causes if isinstance(causes, list) else []
+    return {one.get("reason") for one in listed if isinstance(one, dict)}

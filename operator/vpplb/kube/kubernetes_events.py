@@ -16,7 +16,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from vpplb.kube.api_types import RESOURCES, ApiError, ApiUnreachable, KubeError
+from vpplb.kube.api_types import (
+    RESOURCES,
+    ApiError,
+    ApiUnreachable,
+    KubeError,
+    NamespaceTerminating,
+)
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.token_bucket import TokenBucket
@@ -124,6 +130,8 @@ class EventRecorder:
         try:
             await self.client.create_event(self._build_event(event))
             self._said_refused = False
+        except NamespaceTerminating:
+            log.debug("%s on %s: its namespace is being deleted", event.reason, event.key)
         except (ApiUnreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.status not in (429, 503):
                 self._note_refusal(event, error)

@@ -9,7 +9,13 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from vpplb.kube import kubernetes_events
-from vpplb.kube.api_types import ApiUnreachable, KubeError, api_error, cluster_key
+from vpplb.kube.api_types import (
+    ApiUnreachable,
+    KubeError,
+    NamespaceTerminating,
+    api_error,
+    cluster_key,
+)
 from vpplb.kube.kubernetes_events import MOMENT, EventRecorder, ObjectEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
@@ -179,13 +185,25 @@ async def test_an_event_that_found_no_server_is_sent_later(fault: KubeError) -> 
 
 async def test_an_event_that_is_refused_is_dropped_and_the_next_one_sent() -> None:
     server, dropped = FakeApiServer(), []
-    server.faults.append(api_error(403, "Forbidden", "the namespace is being terminated"))
+    server.faults.append(api_error(403, "Forbidden", "no right"))
     async with running(server, lambda: dropped.append(1)) as recorder:
         recorder.emit_event(event("one"))
         recorder.emit_event(event("two"))
         await asyncio.sleep(60)
     assert notes(server) == ["two"]
     assert dropped == [1]
+
+
+async def test_that_a_namespace_is_being_deleted_is_no_trouble(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, dropped = FakeApiServer(), []
+    server.faults.append(NamespaceTerminating(403, "Forbidden", "it is being terminated"))
+    async with running(server, lambda: dropped.append(1)) as recorder:
+        recorder.emit_event(event("one"))
+        recorder.emit_event(event("two"))
+        await asyncio.sleep(60)
+    assert (notes(server), dropped, caplog.text) == (["two"], [], "")
 
 
 async def test_draining_ends_when_the_last_event_is_sent() -> None:
