@@ -23,7 +23,10 @@ ask some seventy times a second, and none of those that hear one."""
 LOST_AFTER = 15.0
 """Seconds without a leader after which that is told: the next one mostly is there by then."""
 SILENT_AFTER = 45.0
-"""Seconds in which a lease that is not renewed is the lease of nobody: it lasts for 15."""
+"""Seconds in which a lease that lasts for LASTS is not renewed, and so is the lease of nobody; of
+one that lasts longer as many more."""
+LASTS = 15.0
+"""Seconds for which a lease lasts, unless operators were told another duration."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class OperatorObserver:
     _lost_at: float | None = None
     _renewed: str | None = None
     _renewed_at: float = field(default=0.0)
+    _silent_after: float = SILENT_AFTER
     _is_live: bool = False
     is_heard: bool | None = None
     """Whether an operator is at work, as was told last; None: not known."""
@@ -81,7 +85,7 @@ class OperatorObserver:
         if self._lost_at is None:
             self._lost_at = now
         try:
-            renewed = self._find_renewal(await self._read_lease())
+            renewed, lasts = self._find_renewal(await self._read_lease())
         except KubeError as error:
             self._renewed = None
             if now < self._lost_at + SILENT_AFTER:
@@ -90,10 +94,11 @@ class OperatorObserver:
         if renewed != self._renewed:
             self._is_live = self._renewed is not None and bool(renewed)
             self._renewed, self._renewed_at = renewed, now
+            self._silent_after = SILENT_AFTER + max(0.0, lasts - LASTS)
         return None if now < self._lost_at + LOST_AFTER else self._judge_lease(now)
 
     def _judge_lease(self, now: float) -> StatusCondition | None:
-        if now >= self._renewed_at + SILENT_AFTER:
+        if now >= self._renewed_at + self._silent_after:
             since = f"as of {self._renewed}, " if self._renewed else ""
             said = f"{since}nobody has probed since: no operator renews lease {self.lease}"
             return reasons.NOBODY_LEADS.make_condition(said)
@@ -113,8 +118,14 @@ class OperatorObserver:
         except NotFound:
             return None
 
-    def _find_renewal(self, lease: JsonObject | None) -> str:
-        """Return when any that serves us was renewed last, as it is written; empty for never."""
+    def _find_renewal(self, lease: JsonObject | None) -> tuple[str, float]:
+        """Return when any that serves us was renewed last, as it is written; empty for never.
+
+        And for how many seconds that lasts.
+        """
         ours = ServedScope.of_list(self.namespaces)
         records = [one for scope, one in read_records(lease).values() if scope.is_overlapping(ours)]
-        return max((str(one.get("renewTime") or "") for one in records), default="")
+        last = max(records, key=lambda one: str(one.get("renewTime") or ""), default={})
+        lasts = last.get("leaseDurationSeconds")
+        renewed = str(last.get("renewTime") or "")
+        return renewed, float(lasts) if isinstance(lasts, int) else LASTS

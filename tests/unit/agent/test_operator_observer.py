@@ -21,6 +21,7 @@ class ObservedElection:
     def __init__(self, *, has_road: bool = True, led: bool = False) -> None:
         self.server, self.led, self.lives = FakeApiServer(), led, True
         self.heard: StatusCondition | None = None
+        self.lasts: object = 15
         self._beats = 0
         self.observer = OperatorObserver(
             client=self.server,
@@ -40,7 +41,11 @@ class ObservedElection:
                 self._beats += 1
                 lease = self.server.add(ObjectKind.LEASE, LEASE, {})
                 renewed = f"2026-01-01T12:{self._beats:02}:00Z"
-                lease["spec"] = {"holderIdentity": "op_1", "renewTime": renewed}
+                lease["spec"] = {
+                    "holderIdentity": "op_1",
+                    "renewTime": renewed,
+                    "leaseDurationSeconds": self.lasts,
+                }
             if (found := await self.observer.judge_operator()) is not None:
                 self.heard = found
             await asyncio.sleep(5)
@@ -93,3 +98,15 @@ async def test_a_lease_that_cannot_be_read_says_nothing_and_that_is_said() -> No
     election.server.refuse = lambda name: ApiError(403)
     assert await election.look_for(SILENT_AFTER) == ("", "")
     assert await election.look_for(10) == ("Unknown", "Unknown")
+
+
+@pytest.mark.parametrize("lasts", [15, None, "x", 300], ids=str)
+async def test_a_lease_that_lasts_longer_may_be_renewed_later(lasts: object) -> None:
+    """Operators with `--lease-duration=5m` renew each 40 s; one that crashed is followed late."""
+    election = ObservedElection(has_road=False)
+    election.lasts = lasts
+    assert await election.look_for(30) == ("True", "LeaseRenewed")
+    election.lives = False
+    whole = SILENT_AFTER + (285 if lasts == 300 else 0)
+    assert await election.look_for(whole - 5) == ("True", "LeaseRenewed")
+    assert await election.look_for(15) == ("False", "NobodyLeads")
