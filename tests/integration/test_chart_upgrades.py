@@ -42,6 +42,7 @@ class Cluster:
         flags = {
             "install": ("--create-namespace", "--disable-openapi-validation"),
             "upgrade": ("--disable-openapi-validation",),
+            "uninstall": ("--no-hooks",),  # which wait for a pod, and here nothing runs one
         }
         said = run_helm(self._helm, verb, release.name, *args, *where, *flags.get(verb, ()))
         change = {"install": self.installed.add, "uninstall": self.installed.discard}.get(verb)
