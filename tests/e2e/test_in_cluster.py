@@ -388,7 +388,7 @@ def test_uninstalling_leaves_statuses_that_say_so_and_a_new_release_goes_on_from
     installed.install()
     shop.wait("vfe/web", "condition=Ready", timeout=PATIENT)
     shop.wait("vbe/nginx0", "condition=Healthy", timeout=PATIENT)
-    assert "Stale" not in shop("get", "vfe,vbe")
+    wait_for(lambda: "Stale" not in shop("get", "vfe,vbe"), "nothing is old any more")
     assert shop.get("vfe", "web")["status"]["dataplane"] == before
 
 
