@@ -96,7 +96,7 @@ def test_an_operator_that_is_gone_is_told_by_everybody_and_so_is_the_next_one(
     stage.operator.wait_ready()
     job.wait_condition("vfe/web", "Ready", "True", "Ready")
     job.wait_condition("vbe/nginx0", "Healthy", "True", "Up")
-    assert "Stale" not in job.kubectl("get", "vfe,vbe")
+    wait_for(lambda: "Stale" not in job.kubectl("get", "vfe,vbe"), "nothing is old any more")
     events = ("get", "events", "-o", "jsonpath={.items[*].reason}")
     wait_for(lambda: "ServedAgain" in job.kubectl(*events), "an event says so")
     assert job.weights() == weights
