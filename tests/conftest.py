@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say that there is no event loop (looptime asks in every test, which would make one)."""
+    # A shell lets what it runs in the background ignore Ctrl-C, and so would programs of the tests.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Servers of tests are on this machine; what refuses them without the flag sees to that itself.
     os.environ["VPPLB_ALLOW_LOOPBACK"] = "true"
     asyncio.get_event_loop_policy().set_event_loop(None)

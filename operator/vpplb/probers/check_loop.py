@@ -159,8 +159,9 @@ class CheckLoop:
     def follow_probes(self, backends: frozenset[ObjectKey]) -> None:
         """Record the probes of these backends from now on, and of no others."""
         changed, self._followed = self._followed ^ backends, backends
-        for each in changed & self._running.keys():
-            self._running[each].is_followed = each in backends
+        for each in changed:
+            if (running := self._running.get(each)) is not None:
+                running.is_followed = each in backends
 
     def take_records(self) -> tuple[ProbeRecord, ...]:
         """Remove and return what was recorded."""
