@@ -389,14 +389,14 @@ def test_uninstalling_leaves_statuses_that_say_so_and_a_new_release_goes_on_from
     for target, of_type in (
         ("vfe/web", "Ready"),
         ("vfe/web", "Available"),
-        ("vbe/nginx0", "Ready"),
+        ("vbe/nginx1", "Ready"),
     ):
         assert not installed.holds(shop, target, of_type)
     assert shop.get("vfe", "web")["status"]["dataplane"] == before
 
     installed.install()
     shop.wait("vfe/web", "condition=Ready", timeout=PATIENT)
-    shop.wait("vbe/nginx0", "condition=Healthy", timeout=PATIENT)
+    shop.wait("vbe/nginx1", "condition=Healthy", timeout=PATIENT)  # nginx0 is paused by now
     wait_for(lambda: "Stale" not in shop("get", "vfe,vbe"), "nothing is old any more")
     assert shop.get("vfe", "web")["status"]["dataplane"] == before
 
