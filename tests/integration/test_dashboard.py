@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,12 +17,9 @@ from lab.dashboard_window import (
     FRONTEND,
     NARROW,
     PICTURES,
-    VIPS,
     WIDE,
     OpenPage,
     make_objects,
-    open_browser,
-    open_page,
 )
 from lab.http_get import http_get
 from lab.processes import Program, free_port
@@ -37,26 +33,6 @@ PAGE = ROOT / "operator/vpplb/telemetry/dashboard.html"
 NOTICED = 5.0
 """Seconds within which the page has to say that the server is silent; and what a browser needs."""
 VIEWS = ("frontends", "nodes", "checks", "events")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def server() -> Iterator[DashboardServer]:
-    server = DashboardServer(*make_objects())
-    server.vips = {"lb-1": VIPS}
-    with server:
-        yield server
-
-
-@pytest.fixture
-def shown(server: DashboardServer, browser: Browser) -> Iterator[OpenPage]:
-    with open_page(server, browser) as shown:
-        yield shown
 
 
 # --- what is wrong comes first --------------------------------------------------------------------
@@ -301,13 +277,16 @@ def test_a_link_to_a_frontend_unfolds_it(shown: OpenPage) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_it_is_readable_for_everybody(
-    server: DashboardServer, browser: Browser, size: ViewportSize, scheme: Literal["light", "dark"]
+    dashboard: DashboardServer,
+    browser: Browser,
+    size: ViewportSize,
+    scheme: Literal["light", "dark"],
 ) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     axe = (WEB / "node_modules/axe-core/axe.min.js").read_text()
-    shown = OpenPage(server, browser, size)
+    shown = OpenPage(dashboard, browser, size)
     shown.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    server.tell("failover", frontend="shop/web", at=SINCE, **{"from": "main", "to": ""})
+    dashboard.tell("failover", frontend="shop/web", at=SINCE, **{"from": "main", "to": ""})
     for view in VIEWS:
         page = shown.go(f"?view={view}&open=shop/dead&open=shop/web&open=lb-1")
         page.locator("main > *").first.wait_for()
@@ -332,9 +311,9 @@ def test_it_is_readable_for_everybody(
 
 
 def test_on_a_narrow_page_each_cell_says_its_column(
-    server: DashboardServer, browser: Browser
+    dashboard: DashboardServer, browser: Browser
 ) -> None:
-    shown = OpenPage(server, browser, NARROW)
+    shown = OpenPage(dashboard, browser, NARROW)
     page = shown.go("?open=shop/dead")
     cell = shown.row("shop/dead").locator("td", has_text="connection refused").first
     told = cell.evaluate("(one) => getComputedStyle(one, '::before').content")

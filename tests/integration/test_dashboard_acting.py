@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from cluster.stage import VPPLB, SimulatedVpp
 from data.manifests import backend, frontend
 from lab.dashboard_server import DashboardServer
-from lab.dashboard_window import NARROW, PICTURES, WIDE, make_objects, open_browser, open_page
+from lab.dashboard_window import NARROW, PICTURES, WIDE, make_objects, open_page
 from lab.http_get import http_get
 from lab.processes import Program, free_port
 from lab.waiting import PATIENCE, wait_for
@@ -24,12 +24,6 @@ pytestmark = [pytest.mark.slow]
 
 WEB = Path(__file__).parents[2] / "web"
 PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
 
 
 class ActingRouter:
@@ -240,6 +234,27 @@ def test_a_weight_is_that_of_what_is_selected_in_its_pool(router: ActingRouter, 
     assert "weight" not in spare["backends"][0]
 
 
+def test_what_one_pool_refuses_undoes_nothing_of_another_and_both_are_said(
+    router: ActingRouter, page: Page
+) -> None:
+    def answer(route: Route) -> None:
+        asked: Any = route.request.post_data_json
+        if asked["pool"] == "spare" and not asked["dryRun"]:
+            route.fulfill(status=503, json={"error": "the API server does not answer"})
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/actions", answer)
+    sign_in(page)
+    select(page, "b", "c")
+    page.get_by_label("Weight", exact=True).fill("25")
+    page.get_by_role("button", name="Set", exact=True).click()
+    dialog(page).get_by_role("button", name="Set weight of 2 backends").click()
+    of_b, of_c = (dialog(page).locator(".outcomes li", has_text=f"default/{n}") for n in "bc")
+    expect(of_b).to_contain_text("done: weight 100 → 25 in pool main")
+    expect(of_c).to_contain_text("failed: the API server does not answer")
+
+
 def test_what_one_may_not_do_is_said_before_and_what_failed_after(
     router: ActingRouter, page: Page
 ) -> None:
@@ -274,7 +289,7 @@ def test_a_refusal_of_the_server_is_shown_and_who_is_nobody_any_more_signs_in_ag
     expect(dialog(page).get_by_role("button", name="Pause 1 backend")).to_be_enabled()
     router.accounts.write_text("")
     dialog(page).get_by_role("button", name="Pause 1 backend").click()
-    expect(dialog(page).locator("p.bad")).to_be_visible()
+    expect(dialog(page).locator(".outcomes .bad")).to_contain_text("failed: sign in again")
     dialog(page).get_by_role("button", name="Close").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     assert page.locator(".actions").count() == 0

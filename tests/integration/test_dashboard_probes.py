@@ -1,30 +1,17 @@
 """The last probes of each backend, as the dashboard shows them in a real browser."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from lab.dashboard_server import DashboardServer
-from lab.dashboard_window import PICTURES, OpenPage, make_objects, open_browser, open_page
+from lab.dashboard_window import PICTURES, OpenPage, make_objects
 from lab.waiting import wait_for
 from vpplb.model.health import ProbeCode
 from vpplb.model.names import ObjectKey
 
 pytestmark = [pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def shown(browser: Browser) -> Iterator[OpenPage]:
-    with DashboardServer(*make_objects()) as server, open_page(server, browser) as shown:
-        yield shown
 
 
 def probes_of(shown: OpenPage, backend: str) -> Locator:

@@ -2,7 +2,6 @@
 
 import copy
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,33 +19,12 @@ from lab.dashboard_window import (
     VIPS,
     OpenPage,
     make_objects,
-    open_browser,
     open_page,
 )
 from lab.waiting import wait_for
 from vpplb.model.names import ObjectKind
 
 pytestmark = [pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def server() -> Iterator[DashboardServer]:
-    server = DashboardServer(*make_objects())
-    server.vips = {"lb-1": VIPS}
-    with server:
-        yield server
-
-
-@pytest.fixture
-def shown(server: DashboardServer, browser: Browser) -> Iterator[OpenPage]:
-    with open_page(server, browser) as shown:
-        yield shown
 
 
 # --- what people write ----------------------------------------------------------------------------
@@ -76,14 +54,14 @@ def test_what_people_write_is_text_and_turns_nothing_round(shown: OpenPage) -> N
 
 
 def test_the_longest_names_and_numbers_fit_a_narrow_page(
-    server: DashboardServer, browser: Browser
+    dashboard: DashboardServer, browser: Browser
 ) -> None:
     long = "a" * 253
     vips: dict[str, Any] = copy.deepcopy(dict(VIPS))
     packets = vips["vips"][0]["packets"]
-    server.vips = {"lb-1": vips}
-    server.change(FRONTEND, shown_frontend(long, {long: "down", "b": "up"}, namespace="n" * 63))
-    with open_page(server, browser, NARROW) as shown:
+    dashboard.vips = {"lb-1": vips}
+    dashboard.change(FRONTEND, shown_frontend(long, {long: "down", "b": "up"}, namespace="n" * 63))
+    with open_page(dashboard, browser, NARROW) as shown:
         page = shown.go(f"?open={'n' * 63}/{long}")
         expect(page.locator(".inside").first).to_be_visible()
         assert page.evaluate("document.scrollingElement.scrollWidth") <= NARROW["width"]
@@ -114,12 +92,12 @@ def test_names_with_signs_of_addresses_are_asked_for_as_they_are(shown: OpenPage
 
 @pytest.mark.parametrize("minutes", [-60, 60])
 def test_ages_are_told_by_the_servers_clock_and_a_wrong_one_is_said(
-    server: DashboardServer, browser: Browser, minutes: int
+    dashboard: DashboardServer, browser: Browser, minutes: int
 ) -> None:
     backend = shown_backend("a")
     backend["status"]["since"] = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
-    server.change(BACKEND, backend)
-    with open_page(server, browser) as shown:
+    dashboard.change(BACKEND, backend)
+    with open_page(dashboard, browser) as shown:
         shown.page.clock.install(time=datetime.now(UTC) + timedelta(minutes=minutes))
         page = shown.go("?open=shop/web")
         since = shown.row("shop/web").locator("td[data-column=Since]").first
@@ -131,10 +109,10 @@ def test_ages_are_told_by_the_servers_clock_and_a_wrong_one_is_said(
         )
 
 
-def test_moments_have_their_date_and_zone(server: DashboardServer, browser: Browser) -> None:
+def test_moments_have_their_date_and_zone(dashboard: DashboardServer, browser: Browser) -> None:
     told = {"from": "up", "to": "down", "code": "", "detail": "", "frontends": []}
-    server.tell("transition", backend="shop/a", at=SINCE, **told)
-    with open_page(server, browser, timezone_id="Asia/Kolkata", locale="en-GB") as shown:
+    dashboard.tell("transition", backend="shop/a", at=SINCE, **told)
+    with open_page(dashboard, browser, timezone_id="Asia/Kolkata", locale="en-GB") as shown:
         page = shown.go("?view=events")
         moment = page.locator("tbody th time").first
         expect(moment).to_have_text("01/01/2026, 17:30:00")
@@ -148,9 +126,9 @@ def test_moments_have_their_date_and_zone(server: DashboardServer, browser: Brow
 
 @pytest.mark.parametrize("path", ["/ops/lb/", "/ops/lb"])
 def test_it_works_below_a_path_of_a_proxy_with_or_without_its_last_slash(
-    server: DashboardServer, browser: Browser, path: str
+    dashboard: DashboardServer, browser: Browser, path: str
 ) -> None:
-    with PathProxy(server.port, "/ops/lb") as proxy:
+    with PathProxy(dashboard.port, "/ops/lb") as proxy:
         page = browser.new_page()
         page.goto(f"{proxy.url}{path}?open=shop/web")
         expect(page.locator(".link-state")).to_contain_text("live")

@@ -74,7 +74,7 @@ interface Asked {
 }
 
 function ActionBar({ ask }: { ask: (asked: Asked) => void }) {
-  const weight = useSignal("100");
+  const weight = useSignal("");
   const all = new Set([...selected.value.values()].map((one) => one.backend)).size;
   const begin = (action: Action) => {
     const requests = makeRequests(action, Number(weight.value));

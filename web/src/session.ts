@@ -73,11 +73,12 @@ export function makeRequests(action: Action, weight: number): ActionRequest[] {
   return [...pools.values()];
 }
 
-// Ask for each, and put together what came of them; who is no longer signed in is shown so.
+// Ask for each, and put together what came of them: that one fails undoes no other. Who is no longer
+// signed in is shown so.
 export async function act(asked: readonly ActionRequest[], dryRun: boolean): Promise<ActionOutcome> {
   const all: ActionOutcome = { backends: [], frontends: [], notes: [] };
-  try {
-    for (const one of asked) {
+  for (const one of asked) {
+    try {
       const { backends, frontends, notes } = await change<Partial<ActionOutcome>>(
         "POST",
         "api/v1/actions",
@@ -86,10 +87,14 @@ export async function act(asked: readonly ActionRequest[], dryRun: boolean): Pro
       all.backends.push(...(backends ?? []));
       all.frontends.push(...(frontends ?? []));
       all.notes.push(...(notes ?? []));
+    } catch (error) {
+      await loadSession();
+      if (dryRun) throw error;
+      const said = (error as Error).message;
+      all.backends.push(
+        ...one.backends.map((backend) => ({ backend, allowed: true, outcome: "failed" as const, said })),
+      );
     }
-  } catch (error) {
-    await loadSession();
-    throw error;
   }
   return all;
 }

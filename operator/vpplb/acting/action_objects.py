@@ -7,7 +7,7 @@ from typing import Any
 
 from vpplb.acting.object_plan import PlannedObjects
 from vpplb.acting.ports import Person
-from vpplb.acting.spec_edits import SpecEdit
+from vpplb.acting.spec_edits import SpecEdit, read_pools
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.stored_objects import StoredObjects
 
@@ -44,10 +44,9 @@ class ActionObjects:
 
     def _list_members(self, frontend: ObjectKey) -> Iterator[ObjectKey]:
         stored = self.stored.get(ObjectKind.FRONTEND, frontend)
-        spec = stored.raw.get("spec") if stored is not None else None
-        for pool in _list_entries(spec, "pools"):
-            for member in _list_entries(pool, "backends"):
-                yield ObjectKey(frontend.namespace, str(member.get("name")))
+        for pool in read_pools(stored.raw) if stored is not None else ():
+            for member in pool["backends"]:
+                yield ObjectKey(frontend.namespace, member["name"])
 
     async def gather_objects(
         self, backends: Collection[ObjectKey], frontend: ObjectKey | None
@@ -71,13 +70,6 @@ class ActionObjects:
             if number % SLICE == 0:
                 await asyncio.sleep(0)
         return found
-
-
-def _list_entries(raw: object, field: str) -> Iterator[Mapping[str, Any]]:
-    found = raw.get(field) if isinstance(raw, Mapping) else None
-    for one in found if isinstance(found, list | tuple) else ():
-        if isinstance(one, Mapping):
-            yield one
 
 
 def _is_programmed(raw: Mapping[str, Any]) -> bool:

@@ -9,17 +9,17 @@ from typing import Any
 
 from vpplb.model.check import parse_duration
 from vpplb.model.names import ObjectKey
+from vpplb.plan.flattening import MOST_WEIGHT
+from vpplb.resources.meta import NAME_CHARS, NAME_PATTERN, NAMESPACE_CHARS, NAMESPACE_PATTERN
 
 MOST_BACKENDS = 200
 """Backends of one request: what a person can have looked at."""
-MOST_WEIGHT = 100
 GRACE = timedelta(minutes=1)
 """How long the flows of drained backends may end by themselves, where nobody says."""
 MOST_GRACE = timedelta(hours=1)
-MOST_KEY = 317
-_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-KEY = rf"{_PART}/{_PART}(\.{_PART})*"
-"""What namespace/name can be, and how many characters, as Kubernetes bounds them."""
+MOST_KEY = NAMESPACE_CHARS + 1 + NAME_CHARS
+KEY = rf"{NAMESPACE_PATTERN}/{NAME_PATTERN}"
+"""How many characters namespace/name can have, and what it can be."""
 _FIELDS = frozenset(
     {"action", "backends", "frontend", "pool", "weight", "grace", "dryRun"},
 )

@@ -213,17 +213,8 @@ class DataplaneReporter(SyncLog):
     def _announce(self, note: EventNote) -> None:
         """Send an event about this node's Dataplane."""
         if self._uid:
-            self._recorder.emit_event(
-                ObjectEvent(
-                    kind=ObjectKind.DATAPLANE,
-                    key=self._key,
-                    uid=self._uid,
-                    type=note.type,
-                    reason=note.reason,
-                    note=note.text,
-                    at=self._clock.now(),
-                )
-            )
+            node = ObjectKind.DATAPLANE, self._key, self._uid
+            self._recorder.emit_event(ObjectEvent.of_note(note, *node, self._clock.now()))
 
     def on_beat(self) -> None:
         """Take note that the agent's lease was renewed, or was not."""
@@ -292,18 +283,9 @@ class DataplaneReporter(SyncLog):
         log.warning("frontend %s (%s): %s", key, vip, note)
         frontend = self._writer.cache.get(ObjectKind.FRONTEND, key)
         if frontend is not None:
-            self._recorder.emit_event(
-                ObjectEvent(
-                    kind=ObjectKind.FRONTEND,
-                    key=key,
-                    uid=frontend.uid,
-                    type=VIP_RECREATED.type,
-                    reason=VIP_RECREATED.reason,
-                    note=f"on node {self._key.name}: {note}",
-                    at=self._clock.now(),
-                    action="Program",
-                )
-            )
+            told = VIP_RECREATED.note(f"on node {self._key.name}: {note}")
+            about = ObjectKind.FRONTEND, key, frontend.uid, self._clock.now()
+            self._recorder.emit_event(ObjectEvent.of_note(told, *about, action="Program"))
 
     def on_strange_vips(self, strange: Sequence[StrangeVip]) -> None:
         super().on_strange_vips(strange)

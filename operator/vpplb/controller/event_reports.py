@@ -174,14 +174,5 @@ class EventReports:
             self._send_event(kind, key, known.uid, note)
 
     def _send_event(self, kind: ObjectKind, key: ObjectKey, uid: str, note: EventNote) -> None:
-        self._recorder.emit_event(
-            ObjectEvent(
-                kind=kind,
-                key=key,
-                uid=uid,
-                type=note.type,
-                reason=note.reason,
-                note=note.text,
-                at=self._clock.now(),
-            )
-        )
+        event = ObjectEvent.of_note(note, kind, key, uid, self._clock.now())
+        self._recorder.emit_event(event)

@@ -83,17 +83,8 @@ class OperatorPeople:
         if known is None or not record.done:
             return
         note = CHANGED_FROM_DASHBOARD.note(f"{record.said} by {record.by} from the dashboard")
-        self._recorder.emit_event(
-            ObjectEvent(
-                kind=ObjectKind.BACKEND,
-                key=record.backend,
-                uid=known.uid,
-                type=note.type,
-                reason=note.reason,
-                note=note.text,
-                at=record.at,
-            )
-        )
+        backend = ObjectKind.BACKEND, record.backend, known.uid
+        self._recorder.emit_event(ObjectEvent.of_note(note, *backend, record.at))
 
 
 def _explain_refusal(error: ApiError) -> str:

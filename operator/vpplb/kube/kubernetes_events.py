@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from vpplb.kube.api_types import (
     RESOURCES,
@@ -26,6 +26,7 @@ from vpplb.kube.api_types import (
 from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.token_bucket import TokenBucket
+from vpplb.resources.event_reasons import EventNote
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,28 @@ class ObjectEvent:
     note: str
     at: datetime
     action: str = "Observe"
+
+    @classmethod
+    def of_note(
+        cls,
+        note: EventNote,
+        kind: ObjectKind,
+        key: ObjectKey,
+        uid: str,
+        at: datetime,
+        action: str = "Observe",
+    ) -> Self:
+        """Make the event that a note is about an object; `at` is aware."""
+        return cls(
+            kind=kind,
+            key=key,
+            uid=uid,
+            type=note.type,
+            reason=note.reason,
+            note=note.text,
+            at=at,
+            action=action,
+        )
 
 
 class _QueuedEvent(NamedTuple):

@@ -9,9 +9,11 @@ from vpplb.model.names import ObjectKey
 from vpplb.resources.base import Finding
 from vpplb.resources.raw_fields import parse_time
 
-_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_NAME = re.compile(rf"{_PART}(\.{_PART})*")
-_NAMESPACE = re.compile(_PART)
+NAMESPACE_PATTERN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+NAME_PATTERN = rf"{NAMESPACE_PATTERN}(\.{NAMESPACE_PATTERN})*"
+"""What the name of a namespace, and of an object, can be (RFC 1123), as regular expressions."""
+NAMESPACE_CHARS, NAME_CHARS = 63, 253
+"""How long they can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +40,9 @@ def read_meta(
         generation=read_generation(raw),
         created=_read_time(metadata.get("creationTimestamp")),
     )
-    findings = _check_name("name", name, _NAME, 253)
+    findings = _check_name("name", name, NAME_PATTERN, NAME_CHARS)
     if namespaced:
-        findings += _check_name("namespace", namespace, _NAMESPACE, 63)
+        findings += _check_name("namespace", namespace, NAMESPACE_PATTERN, NAMESPACE_CHARS)
     return meta, findings
 
 
@@ -55,10 +57,10 @@ def _read_metadata(raw: Mapping[str, object]) -> Mapping[str, object]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _check_name(field: str, value: object, pattern: re.Pattern[str], most: int) -> list[Finding]:
+def _check_name(field: str, value: object, pattern: str, most: int) -> list[Finding]:
     if value is None or value == "":
         return [(("metadata", field), "is required")]
-    if isinstance(value, str) and len(value) <= most and pattern.fullmatch(value):
+    if isinstance(value, str) and len(value) <= most and re.fullmatch(pattern, value):
         return []
     return [(("metadata", field), "must be a name of lower-case letters, digits and - (RFC 1123)")]
 

@@ -15,11 +15,10 @@ from datetime import datetime
 from vpplb.acting.ports import AccessUnknown, NotSignedIn, Person, SignInKind
 from vpplb.files.account_file import MOST_PASSWORD, NOBODY, AccountFile, BadAccounts, PasswordHash
 from vpplb.model.names import ObjectKind
+from vpplb.telemetry.session_cookies import LIFETIME
 
 log = logging.getLogger(__name__)
 
-LASTS = 8 * 3600
-"""Seconds for which a sign-in counts."""
 KEPT_PASSWORDS = 64
 """Passwords in headers that are known to be right, so that a scraper's is not hashed each time."""
 _WRONG_PASSWORD = "the name or the password is wrong"
@@ -122,7 +121,7 @@ class LocalPeople:
         return accounts
 
     def _sign(self, name: str, hashed: PasswordHash) -> str:
-        until = int(self.now().timestamp()) + LASTS
+        until = int(self.now().timestamp()) + LIFETIME
         said = base64.urlsafe_b64encode(json.dumps([name, until]).encode()).decode()
         return f"{said}.{self._seal(said, hashed)}"
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from vpplb.acting.action_request import KEY, MOST_BACKENDS, MOST_KEY, MOST_WEIGHT, PersonalAction
+from vpplb.acting.action_request import KEY, MOST_BACKENDS, MOST_KEY, PersonalAction
+from vpplb.plan.flattening import MOST_WEIGHT
 from vpplb.resources.schema import Schema
 from vpplb.telemetry.request_trust import OWN_HEADER
 

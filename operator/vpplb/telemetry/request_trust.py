@@ -39,7 +39,8 @@ def _read_peer(request: web.Request) -> object:
 
 def is_over_tls(request: web.Request) -> bool:
     """Tell whether a browser sees TLS: ours, or that of a proxy on this machine."""
-    if request.transport is None or request.transport.get_extra_info("sslcontext") is not None:
+    transport = request.transport  # None: whoever asked is gone
+    if transport is not None and transport.get_extra_info("sslcontext") is not None:
         return True
     return _is_local(request) and request.headers.get(_FORWARDED, "").lower() == "https"
 

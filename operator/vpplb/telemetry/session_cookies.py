@@ -14,7 +14,7 @@ from aiohttp import web
 from vpplb.telemetry.request_errors import RequestRefused
 
 LIFETIME = 8 * 3600
-"""Seconds for which a browser keeps it: a shift."""
+"""Seconds for which a sign-in counts, and a browser keeps it: a shift."""
 MOST_CREDENTIAL = 12 << 10
 """Bytes of a credential; what is longer goes through no server."""
 _PART = 3500
