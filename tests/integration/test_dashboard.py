@@ -17,6 +17,7 @@ from lab.dashboard_window import (
     FRONTEND,
     NARROW,
     PICTURES,
+    VIPS,
     WIDE,
     OpenPage,
     make_objects,
@@ -98,6 +99,36 @@ def test_a_frontend_unfolds_to_its_backends_with_reasons_and_exact_shares(shown:
     expect(first).to_contain_text("25.0 %")
     expect(second).to_contain_text("75.0 %")
     assert "≈" not in page.content()
+
+
+# --- checks and nodes ----------------------------------------------------------------------------
+
+
+def test_who_uses_a_check_is_named_while_somebody_looks(shown: OpenPage) -> None:
+    page = shown.go("?view=checks")
+    page.get_by_role("button", name="Who uses shop/http").click()
+    users = page.locator(".users li")
+    expect(users).to_have_count(5)
+    expect(users.filter(has_text="shop/c")).to_contain_text("down")
+    shown.server.change(BACKEND, shown_backend("c", "up"))
+    expect(users.filter(has_text="shop/c")).to_contain_text("up")
+    page.get_by_role("button", name="Who uses shop/http").click()
+    expect(users).to_have_count(0)
+
+
+def test_what_somebody_else_changes_in_vpp_is_told_of_its_node(shown: OpenPage) -> None:
+    page = shown.go("?view=nodes&open=lb-1")
+    row = shown.row("lb-1")
+    expect(row.locator("table")).to_be_visible()
+    expect(row.get_by_text("Drift")).to_have_count(0)  # an agent of an older version
+    for repaired, last, said in (
+        (0, None, "nobody else has changed anything"),
+        (3, SINCE, "3 changes of somebody else were undone"),
+    ):
+        told = {**VIPS, "at": f"2026-01-01T12:00:0{repaired}Z"}
+        shown.server.vips = {"lb-1": {**told, "drift": {"repaired": repaired, "last": last}}}
+        expect(row.get_by_text("Drift")).to_contain_text(said)
+    assert page.locator(".warning", has_text="Drift").count() == 1
 
 
 # --- live -----------------------------------------------------------------------------------------

@@ -123,6 +123,11 @@ class ShownObjects:
         members = self.all[ObjectKind.FRONTEND][frontend]["status"]["backends"]
         return sorted(ObjectKey(frontend.namespace, one["name"]) for one in members)
 
+    def list_users(self, health_check: ObjectKey) -> Sequence[ObjectKey]:
+        backends = self.all[ObjectKind.BACKEND].items()
+        named = {key: one["spec"].get("healthCheckRef", {}).get("name") for key, one in backends}
+        return sorted(key for key, name in named.items() if name == health_check.name)
+
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         return self.all[kind].get(key)
 

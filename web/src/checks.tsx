@@ -1,7 +1,14 @@
 // The health checks: who uses them, and how often they ask.
 
-import { Cell, Problems, Table } from "./parts";
+import { useSignal } from "@preact/signals";
+import { Cell, Problems, StateMark, Table } from "./parts";
+import { usePolling } from "./polling";
+import { nameOf, type Backend } from "./resources";
+import { look } from "./server";
 import { checks } from "./store";
+
+const LOOK = 5000; // milliseconds from one look at who uses a check to the next
+const MOST = 200; // users that are named
 
 const UNITS: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600 };
 
@@ -24,32 +31,79 @@ export function ChecksView() {
       caption="Health checks"
       columns={["Check", "Type", "Each", "Backends", "Probes a second", "Problems"]}
     >
-      {all.map((name) => {
-        const { spec, status } = checks.get(name)!;
-        const used = status.backends ?? 0;
-        const interval = spec.interval ?? "1s";
-        const seconds = parseDuration(interval);
-        return (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            <Cell column="Type">
-              {spec.type}
-              {spec.port ? `:${spec.port}` : ""}
-            </Cell>
-            <Cell column="Each">{interval}</Cell>
-            <Cell column="Backends" class="number">
-              {used}
-            </Cell>
-            <Cell column="Probes a second" class="number">
-              {seconds ? (used / seconds).toFixed(used / seconds < 10 ? 1 : 0) : "?"}
-            </Cell>
-            <Cell column="Problems">
-              <Problems conditions={status.conditions} />
-              {used === 0 && <span class="dim">no Backend uses it</span>}
-            </Cell>
-          </tr>
-        );
-      })}
+      {all.map((name) => (
+        <CheckRows key={name} name={name} />
+      ))}
     </Table>
+  );
+}
+
+function CheckRows({ name }: { name: string }) {
+  const open = useSignal(false);
+  const check = checks.get(name);
+  if (!check) return null;
+  const { spec, status } = check;
+  const used = status.backends ?? 0;
+  const interval = spec.interval ?? "1s";
+  const seconds = parseDuration(interval);
+  return (
+    <>
+      <tr>
+        <th scope="row">{name}</th>
+        <Cell column="Type">
+          {spec.type}
+          {spec.port ? `:${spec.port}` : ""}
+        </Cell>
+        <Cell column="Each">{interval}</Cell>
+        <Cell column="Backends" class="number">
+          {used > 0 ? (
+            <button
+              type="button"
+              class="plain"
+              aria-expanded={open.value}
+              aria-label={`Who uses ${name}: ${used}`}
+              onClick={() => (open.value = !open.value)}
+            >
+              {used}
+            </button>
+          ) : (
+            used
+          )}
+        </Cell>
+        <Cell column="Probes a second" class="number">
+          {seconds ? (used / seconds).toFixed(used / seconds < 10 ? 1 : 0) : "?"}
+        </Cell>
+        <Cell column="Problems">
+          <Problems conditions={status.conditions} />
+          {used === 0 && <span class="dim">no Backend uses it</span>}
+        </Cell>
+      </tr>
+      {open.value && (
+        <tr>
+          <td colSpan={6}>
+            <CheckUsers name={name} />
+          </td>
+        </tr>
+      )}
+    </>
+  );
+}
+
+// The backends that a check checks, while somebody looks.
+function CheckUsers({ name }: { name: string }) {
+  const users = useSignal<{ items: Backend[]; continue?: string } | null>(null);
+  const fields = "metadata.namespace,metadata.name,status.state";
+  const path = `api/v1/backends?healthcheck=${encodeURIComponent(name)}&fields=${fields}&limit=${MOST}`;
+  usePolling(async () => void (users.value = await look(path)), LOOK, name);
+  if (!users.value) return <p>reading who uses it…</p>;
+  return (
+    <ul class="users">
+      {users.value.items.map((one) => (
+        <li key={nameOf(one)}>
+          {nameOf(one)} <StateMark state={one.status.state} />
+        </li>
+      ))}
+      {users.value.continue && <li class="dim">and more</li>}
+    </ul>
   );
 }

@@ -115,6 +115,7 @@ function NodeVipsTable({ name }: { name: string }) {
   return (
     <>
       {trouble.value && <p class="warning">VIPs: {trouble.value}</p>}
+      {found.drift && <Drift {...found.drift} />}
       {found.packetsUnknown && <p class="dim">Packets are not known: {found.packetsUnknown}</p>}
       <Table
         caption={<>VIPs in VPP, as of <Age at={found.at} /> ago</>}
@@ -134,6 +135,17 @@ function NodeVipsTable({ name }: { name: string }) {
         ))}
       </Table>
     </>
+  );
+}
+
+// What somebody else has changed in VPP, and how long ago that was undone.
+function Drift({ repaired, last }: NonNullable<NodeVips["drift"]>) {
+  if (!last) return <p class="dim">Drift: nobody else has changed anything since its agent began</p>;
+  return (
+    <p class="warning">
+      Drift: {repaired} {repaired === 1 ? "change" : "changes"} of somebody else were undone, the last{" "}
+      <Age at={last} /> ago
+    </p>
   );
 }
 

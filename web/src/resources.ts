@@ -97,6 +97,7 @@ export interface NodeVip {
 export interface NodeVips {
   node: string;
   at: string;
+  drift?: { repaired: number; last: string | null }; // agents of older versions do not tell it
   packetsUnknown?: string;
   vips: NodeVip[];
 }

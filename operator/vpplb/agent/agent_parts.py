@@ -130,7 +130,12 @@ class AgentParts:
         self.health = self._measure_health(client)
         self.kube.cache.add_handlers(self.reporter, self.node, self.selector)
         self.page = VipsPage(
-            options.node, self.vpp.lb.read_with_indexes, self.vpp.counters, self.vips, clock
+            options.node,
+            self.vpp.lb.read_with_indexes,
+            self.vpp.counters,
+            self.vips,
+            self.reporter,
+            clock,
         )
         self.road = self._make_road(client)
         self.observer = self._make_observer(client)

@@ -21,6 +21,9 @@ class LocalStateView:
     def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
         return self._view.list_members(frontend)
 
+    def list_users(self, health_check: ObjectKey) -> Sequence[ObjectKey]:
+        return self._view.list_users(health_check)
+
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         if kind != ObjectKind.DATAPLANE:
             return self._view.show_object(kind, key)

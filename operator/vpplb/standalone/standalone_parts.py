@@ -138,7 +138,7 @@ class VppParts:
         self.syncer = VppSyncer(
             vpp, vips, listener=self.reports, sync_interval=options.sync_interval
         )
-        self.page = VipsPage(NODE, read, access.counters, vips, clock)
+        self.page = VipsPage(NODE, read, access.counters, vips, self.reports, clock)
         self._conf = options.conf
         self.syncer.set_settings(options.conf)
 

@@ -25,7 +25,7 @@ from vpplb.telemetry.event_stream import RESET, EventStream, StreamEvent
 from vpplb.telemetry.http_readers import HttpReaders, StaleReason
 from vpplb.telemetry.http_tls import BadCertificate, TlsFiles
 from vpplb.telemetry.listen_address import ListenAddress, parse_address
-from vpplb.telemetry.object_queries import ObjectQuery, UnknownQuery, format_key
+from vpplb.telemetry.object_queries import OF_BACKENDS, ObjectQuery, UnknownQuery, format_key
 from vpplb.telemetry.openapi import describe_api
 from vpplb.telemetry.people_routes import MOST_BODY, MOST_FIELD, PeopleRoutes
 from vpplb.telemetry.probe_queries import ProbeQuery, ReadHistories, find_newest, show_histories
@@ -85,6 +85,9 @@ class StateView(Protocol):
 
     def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
         """Give the names of a frontend's backends, sorted."""
+
+    def list_users(self, health_check: ObjectKey) -> Sequence[ObjectKey]:
+        """Give the names of the backends that a health check checks, sorted."""
 
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         """Give an object; None when it is not there (any more).
@@ -251,8 +254,9 @@ class HttpServer:
     async def _get_list(self, request: web.Request) -> web.StreamResponse:
         kind = _KINDS[request.match_info["kind"]]
         query = _parse_query(request, ObjectQuery.parse)
-        if query.frontend is not None and kind != ObjectKind.BACKEND:
-            raise RequestRefused(400, "frontend is asked of backends alone")
+        wrong = [] if kind == ObjectKind.BACKEND else request.query.keys() & set(OF_BACKENDS)
+        if wrong:
+            raise RequestRefused(400, f"{min(wrong)} is asked of backends alone")
         write = partial(self._write_objects, kind, query)
         return await self._write_answer(request, str(query), write, _JSON)
 
@@ -303,8 +307,7 @@ class HttpServer:
     def _write_objects(self, kind: ObjectKind, query: ObjectQuery) -> Iterator[bytes]:
         """Write what is asked for, one by one; objects that go meanwhile are left out."""
         assert self.view is not None
-        among = query.frontend and self.view.list_members(query.frontend)
-        page, more = query.select_page(self.view.list_keys(kind) if among is None else among)
+        page, more = query.select_page(self._list_asked(kind, query))
         before = b'{"items":['
         for key in page:
             shown = self.view.show_object(kind, key)
@@ -313,6 +316,13 @@ class HttpServer:
                 before = b","
         yield b"]" if before == b"," else b'{"items":[]'
         yield b',"continue":' + _json_text(format_key(page[-1])) + b"}\n" if more else b"}\n"
+
+    def _list_asked(self, kind: ObjectKind, query: ObjectQuery) -> Sequence[ObjectKey]:
+        assert self.view is not None
+        frontend, check = query.frontend, query.health_check
+        keys = self.view.list_members(frontend) if frontend else self.view.list_keys(kind)
+        users = frozenset(self.view.list_users(check)) if check else None
+        return [key for key in keys if users is None or key in users]
 
     def _write_probes(self, query: ProbeQuery) -> Iterator[bytes]:
         """Write the last probes of the backends that are asked for, one backend after the other."""

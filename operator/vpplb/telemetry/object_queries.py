@@ -1,7 +1,8 @@
 """What is asked of a list of objects: which of them, which of their fields, how many at a time.
 
-`?namespace=shop`, `?frontend=shop/web` (Backends alone), `?fields=metadata,status.state`, and pages
-by `?limit=200&continue=shop/web`, as `continue` of the page before says. A page goes on behind a
+`?namespace=shop`, `?frontend=shop/web` and `?healthcheck=shop/http` (Backends alone),
+`?fields=metadata,status.state`, and pages by `?limit=200&continue=shop/web`, as `continue` of the
+page before says. A page goes on behind a
 name, so what comes or goes between two pages shifts nothing.
 """
 
@@ -14,11 +15,14 @@ from vpplb.model.names import ObjectKey
 PARAMETERS = {
     "namespace": "Only objects of this namespace.",
     "frontend": "Only Backends of this Frontend, as namespace/name.",
+    "healthcheck": "Only Backends that this HealthCheck checks, as namespace/name.",
     "fields": "Only these fields, as paths that are joined by commas: `metadata,status.state`.",
     "limit": "At most so many objects; `continue` of the answer says where to go on.",
     "continue": "What `continue` of the page before says.",
 }
 """What may be asked, and what each means."""
+OF_BACKENDS = ("frontend", "healthcheck")
+"""What may be asked of Backends alone."""
 
 MOST_FIELDS = 64
 FieldTree = Mapping[str, "FieldTree | None"]
@@ -35,6 +39,7 @@ class ObjectQuery:
 
     namespace: str | None = None
     frontend: ObjectKey | None = None
+    health_check: ObjectKey | None = None
     fields: FieldTree | None = None
     limit: int | None = None
     after: ObjectKey | None = None
@@ -48,6 +53,7 @@ class ObjectQuery:
         return cls(
             namespace=asked.get("namespace"),
             frontend=parse_key("frontend", asked.get("frontend")),
+            health_check=parse_key("healthcheck", asked.get("healthcheck")),
             fields=_parse_fields(asked["fields"]) if "fields" in asked else None,
             limit=_parse_limit(asked["limit"]) if "limit" in asked else None,
             after=parse_key("continue", asked.get("continue")),

@@ -9,7 +9,7 @@ from vpplb.model.names import ObjectKind
 from vpplb.resources.base import KindDefinition
 from vpplb.resources.crd import DEFINITIONS, make_structural
 from vpplb.resources.schema import Schema
-from vpplb.telemetry.object_queries import PARAMETERS
+from vpplb.telemetry.object_queries import OF_BACKENDS, PARAMETERS
 from vpplb.telemetry.openapi_people import ACTION_EVENT, PEOPLE, describe_people
 from vpplb.telemetry.operator_state import ROLES
 from vpplb.telemetry.probe_queries import PROBE_PARAMETERS
@@ -110,12 +110,12 @@ def _describe_kind(definition: KindDefinition[Any]) -> Schema:
 
 def _describe_parameters(kind: ObjectKind) -> Iterator[Schema]:
     patterns = {
-        "frontend": "^[^/]+/[^/]+$",
+        **dict.fromkeys(OF_BACKENDS, "^[^/]+/[^/]+$"),
         "continue": "^[^/]+(/[^/]+)?$",
         "fields": r"^[^.,]+(\.[^.,]+)*(,[^.,]+(\.[^.,]+)*)*$",
     }
     for name, said in PARAMETERS.items():
-        if name == "frontend" and kind != ObjectKind.BACKEND:
+        if name in OF_BACKENDS and kind != ObjectKind.BACKEND:
             continue
         schema = {**_TEXT, "pattern": patterns[name]} if name in patterns else _TEXT
         if name == "limit":
@@ -285,15 +285,22 @@ _NODE_VIP = _object(
     },
     optional=("packets",),
 )
+_TIME_OR_NONE: Schema = {"type": ["string", "null"], "format": "date-time"}
+_DRIFT = _object(
+    {"repaired": _COUNT, "last": _TIME_OR_NONE},
+    "What somebody else had changed in VPP, and was undone since the agent began; agents of older"
+    " versions do not tell it.",
+)
 _NODE_VIPS = _object(
     {
         "node": _TEXT,
         "at": _TIME,
+        "drift": _DRIFT,
         "packetsUnknown": _TEXT,
         "vips": {"type": "array", "items": _NODE_VIP},
     },
     "The VIPs of a node's VPP; `packetsUnknown` says why there are no packets.",
-    optional=("packetsUnknown",),
+    optional=("drift", "packetsUnknown"),
 )
 
 _PROBE = _object(
@@ -316,7 +323,6 @@ _PROBE_HISTORIES = _object(
 )
 
 _NAMES: Schema = {"type": "array", "items": _TEXT}
-_TIME_OR_NONE: Schema = {"type": ["string", "null"], "format": "date-time"}
 _OPERATOR = _object(
     {
         "identity": {**_TEXT, "description": "The name of this process."},

@@ -15,6 +15,7 @@ from vpplb.model.health import HealthTransition
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.plan.decisions import DecidedState
 from vpplb.resources.frontend_conditions import FrontendJudgement
+from vpplb.resources.raw_fields import spec_of
 from vpplb.resources.stored_objects import StoredObjects
 from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.object_metrics import BackendSample, FrontendSample
@@ -85,6 +86,19 @@ class DecidedStateView:
         view = self._decided.frontend_view(frontend)
         members = view.decision.members if view is not None else ()
         return sorted({one.member.backend for one in members})
+
+    def list_users(self, health_check: ObjectKey) -> Sequence[ObjectKey]:
+        return [
+            key
+            for key in self.list_keys(ObjectKind.BACKEND)
+            if key.namespace == health_check.namespace
+            and self._name_check(key) == health_check.name
+        ]
+
+    def _name_check(self, backend: ObjectKey) -> object:
+        stored = self._objects.get(ObjectKind.BACKEND, backend)
+        reference = spec_of(stored.raw).get("healthCheckRef") if stored is not None else None
+        return reference.get("name") if isinstance(reference, Mapping) else None
 
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         stored = self._objects.get(kind, key)

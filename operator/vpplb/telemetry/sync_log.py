@@ -4,7 +4,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
+from vpplb.model.clock import SystemClock
 from vpplb.model.token_bucket import TokenBucket
 from vpplb.model.vip import StrangeVip
 from vpplb.plan.ops import VppChange
@@ -12,6 +15,13 @@ from vpplb.plan.render import call_text, strange_in_words
 from vpplb.telemetry.metrics import AgentMetrics
 
 log = logging.getLogger(__name__)
+
+
+class DriftRepairs(NamedTuple):
+    """How often somebody else's changes of this VPP were undone since we began; when last."""
+
+    repaired: int = 0
+    last: datetime | None = None
 
 
 LINES, LINES_A_SECOND = 50, 5
@@ -26,6 +36,7 @@ class SyncLog:
     ) -> None:
         self._metrics, self._monotonic = metrics, monotonic
         self._lines = TokenBucket(LINES_A_SECOND, LINES)
+        self.drift_repairs = DriftRepairs()
 
     def on_vpp_changed(self, changes: Sequence[VppChange]) -> None:
         """Log each change in a line, such as `= 10.0.0.1 weight 0 flush`; of many, the rest in one.
@@ -48,6 +59,7 @@ class SyncLog:
 
     def on_drift(self, count: int) -> None:
         self._metrics.record_drift(count)
+        self.drift_repairs = DriftRepairs(self.drift_repairs.repaired + count, SystemClock().now())
         log.warning("VPP: %d VIPs or settings were changed by someone else and are repaired", count)
 
     def on_contention(self, count: int) -> None:

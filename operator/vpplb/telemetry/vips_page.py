@@ -17,6 +17,7 @@ from vpplb.model.vip import Vip, VipId
 from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally, VipCounters
 from vpplb.sync.vip_state import VipState
 from vpplb.telemetry.http import PageUnavailable
+from vpplb.telemetry.sync_log import DriftRepairs, SyncLog
 
 FRESH = 1.0
 """Seconds for which a reading serves all who ask, so that asking cannot keep VPP busy."""
@@ -28,6 +29,7 @@ Look = Callable[[], Awaitable[tuple[ObservedVpp, Mapping[VipId, int]]]]
 class VipsPage:
     """Answers with all VIPs of this VPP. `vips` knows which frontend each of ours is made for.
 
+    `sync_log` knows what of it was changed by others and repaired.
     Without `counters`, and where they cannot be read, packets are not told, and the answer says
     why; zeros would be a lie.
     """
@@ -38,10 +40,11 @@ class VipsPage:
         look: Look,
         counters: VipCounters | None,
         vips: VipState,
+        sync_log: SyncLog,
         clock: Clock,
     ) -> None:
         self._node, self._look, self._counters = node, look, counters
-        self._vips, self._clock = vips, clock
+        self._vips, self._sync_log, self._clock = vips, sync_log, clock
         self._reading = asyncio.Lock()
         self._last: Mapping[str, Any] = {}
         self._stale_at = 0.0
@@ -65,7 +68,8 @@ class VipsPage:
             raise PageUnavailable(f"VPP cannot be read: {gone}") from gone
         packets, trouble = await self._read_packets(indexes)
         owned = self._vips.owned_state.owned
-        return _make_answer(self._node, self._clock.now(), trouble) | {
+        drift = self._sync_log.drift_repairs
+        return _make_answer(self._node, self._clock.now(), drift, trouble) | {
             "vips": [
                 _show_vip(vip, observed.table[vip], owned.get(vip), packets.get(vip))
                 for vip in sorted(observed.table, key=lambda vip: vip.sort_key)
@@ -85,8 +89,10 @@ class VipsPage:
             return {}, str(gone)
 
 
-def _make_answer(node: str, at: datetime, trouble: str) -> dict[str, object]:
-    answer: dict[str, object] = {"node": node, "at": at.isoformat()}
+def _make_answer(node: str, at: datetime, drift: DriftRepairs, trouble: str) -> dict[str, object]:
+    last = drift.last.isoformat() if drift.last is not None else None
+    repaired = {"repaired": drift.repaired, "last": last}
+    answer: dict[str, object] = {"node": node, "at": at.isoformat(), "drift": repaired}
     return answer | ({"packetsUnknown": trouble} if trouble else {})
 
 

@@ -48,6 +48,9 @@ class View:
             key for key in self.all[ObjectKind.BACKEND] if key.namespace == frontend.namespace
         )
 
+    def list_users(self, health_check: ObjectKey) -> Sequence[ObjectKey]:
+        return [ObjectKey(health_check.namespace, name) for name in ("b1", "b3")]
+
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         self.written += 1
         return self.all[kind].get(key)
@@ -409,11 +412,22 @@ async def test_lists_are_read_by_pages_fields_and_frontend() -> None:
     assert all(one == {"metadata": {}} for one in (*first["items"], *rest["items"]))
 
 
+async def test_the_users_of_a_health_check_are_asked_for_alone_or_of_a_frontend() -> None:
+    async with serving(view=many(5)) as session:
+        for asked, names in (("", ["b1", "b3"]), ("&frontend=shop/web&continue=shop/b1", ["b3"])):
+            path = f"/api/v1/backends?healthcheck=shop/http{asked}&fields=metadata.name"
+            _, body = await fetch(session, path)
+            assert isinstance(body, dict)
+            assert [one["metadata"]["name"] for one in body["items"]] == names
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ("backends?limit=none", "limit is not a number from 1: none"),
         ("frontends?frontend=shop/web", "frontend is asked of backends alone"),
+        ("healthchecks?healthcheck=shop/a", "healthcheck is asked of backends alone"),
+        ("backends?healthcheck=a", "healthcheck is not namespace/name: a"),
         ("backends?limit=1&limit=2", "a parameter is given twice"),
         ("backends?watch=1", "there is no parameter watch"),
     ],

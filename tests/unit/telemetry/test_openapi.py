@@ -20,6 +20,9 @@ class NoObjects:
     def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
         return ()
 
+    def list_users(self, health_check: ObjectKey) -> Sequence[ObjectKey]:
+        return ()
+
     def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
         return None
 

@@ -232,3 +232,18 @@ def test_values_of_headers_are_never_shown() -> None:
         "headers": [{"name": "Authorization", "value": "(hidden)"}, {"name": "X-A"}, "(hidden)"],
     }
     assert "s3cret" in str(raw), "what the user wrote is left as it is"
+
+
+def test_who_uses_a_health_check_is_told_of_its_namespace_alone() -> None:
+    viewed = ViewedWorld()
+    specs: dict[str, object] = {
+        "a": {"healthCheckRef": {"name": "http"}},
+        "b": {"healthCheckRef": {"name": "other"}},
+        "c": {"healthCheckRef": "http"},
+        "d": None,
+    }
+    for name, spec in specs.items():
+        viewed.objects.put_object(ObjectKind.BACKEND, key(name), {"metadata": {}, "spec": spec})
+    elsewhere = ObjectKey("bank", "a")
+    viewed.objects.put_object(ObjectKind.BACKEND, elsewhere, {"spec": specs["a"]})
+    assert viewed.view.list_users(key("http")) == [key("a")]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,6 +16,8 @@ from vpplb.plan.ops import AddServer, AddVip
 from vpplb.sync.ports import LoadBalancerGone, ObservedVpp, PacketTally
 from vpplb.sync.vip_state import OwnedState, VipState
 from vpplb.telemetry.http import PageUnavailable
+from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
+from vpplb.telemetry.sync_log import SyncLog
 from vpplb.telemetry.vips_page import FRESH, VipsPage
 
 pytestmark = pytest.mark.looptime
@@ -40,6 +43,7 @@ class SharedVpp:
 
     def __init__(self) -> None:
         self.lb, self.counters, self.clock = FakeLoadBalancer(), AbsentCounters(), FakeClock()
+        self.sync_log = SyncLog(AgentMetrics(MetricsRegistry("agent")))
 
     async def start(self, counters: bool = True) -> VipsPage:
         await self.lb.connect()
@@ -49,9 +53,8 @@ class SharedVpp:
             address = ip_address(f"10.0.0.{n}")
             await self.lb.apply_ops([AddServer(vip=WEB, address=address, weight=weight)])
         given = self.counters if counters else None
-        return VipsPage(
-            "n1", self.look, given, VipState(OwnedState(owned={WEB: key("web")})), self.clock
-        )
+        vips = VipState(OwnedState(owned={WEB: key("web")}))
+        return VipsPage("n1", self.look, given, vips, self.sync_log, self.clock)
 
     async def look(self) -> tuple[ObservedVpp, Mapping[VipId, int]]:
         observed = await self.lb.read()
@@ -94,7 +97,12 @@ async def test_a_vpp_without_vips_is_no_trouble() -> None:
     vpp = SharedVpp()
     page = await vpp.start()
     vpp.lb.rows.clear()
-    assert await page.read_page() == {"node": "n1", "at": vpp.clock.now().isoformat(), "vips": []}
+    assert await page.read_page() == {
+        "node": "n1",
+        "at": vpp.clock.now().isoformat(),
+        "drift": {"repaired": 0, "last": None},
+        "vips": [],
+    }
 
 
 async def test_without_vpp_there_is_no_answer_but_a_reason() -> None:
@@ -122,3 +130,15 @@ async def test_a_frontend_is_asked_for_alone() -> None:
     found: Mapping[str, Any] = await page.read_page(key("web"))
     assert [one["frontend"] for one in found["vips"]] == ["default/web"]
     assert (await page.read_page(key("none")))["vips"] == []
+
+
+async def test_what_others_have_changed_is_counted_and_dated() -> None:
+    vpp = SharedVpp()
+    page = await vpp.start()
+    assert (await page.read_page())["drift"] == {"repaired": 0, "last": None}
+    vpp.sync_log.on_drift(2)
+    vpp.sync_log.on_drift(1)
+    await asyncio.sleep(FRESH)
+    told: Mapping[str, Any] = await page.read_page()
+    assert told["drift"]["repaired"] == 3
+    assert datetime.fromisoformat(told["drift"]["last"]).tzinfo is not None
