@@ -129,14 +129,7 @@ class AgentParts:
         )
         self.health = self._measure_health(client)
         self.kube.cache.add_handlers(self.reporter, self.node, self.selector)
-        self.page = VipsPage(
-            options.node,
-            self.vpp.lb.read_with_indexes,
-            self.vpp.counters,
-            self.vips,
-            self.reporter,
-            clock,
-        )
+        self.page = self._make_page(clock)
         self.road = self._make_road(client)
         self.observer = self._make_observer(client)
         self.silence_marker = self._make_silence_marker(client, clock)
@@ -238,6 +231,10 @@ class AgentParts:
             is_led=lambda: road is not None and road.is_led,
             tell=self.reporter.set_operator_heard,
         )
+
+    def _make_page(self, clock: Clock) -> VipsPage:
+        look, counters = self.vpp.lb.read_with_indexes, self.vpp.counters
+        return VipsPage(self._options.node, look, counters, self.vips, self.reporter, clock)
 
     def _make_silence_marker(self, client: KubeClient, clock: Clock) -> SilenceMarker | None:
         if not self._options.mark_stale:

@@ -10,7 +10,7 @@ LOCAL = ObjectKey("", NODE)
 
 
 class LocalStateView:
-    """Implements `http.StateView`."""
+    """Implements `object_lists.StateView`."""
 
     def __init__(self, view: DecidedStateView, vpp: LocalVpp) -> None:
         self._view, self._vpp = view, vpp

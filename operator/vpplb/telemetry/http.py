@@ -7,17 +7,16 @@ slices and shared (`shared_answers`), and handed on no faster than they are take
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from vpplb import __version__
 from vpplb.model.names import OWN_KINDS, ObjectKey, ObjectKind
-from vpplb.model.printable import make_printable
 from vpplb.telemetry import dashboard, metrics
 from vpplb.telemetry.allowed_hosts import is_own_host
 from vpplb.telemetry.connections import ConnectionGuard
@@ -25,10 +24,11 @@ from vpplb.telemetry.event_stream import RESET, EventStream, StreamEvent
 from vpplb.telemetry.http_readers import HttpReaders, StaleReason
 from vpplb.telemetry.http_tls import BadCertificate, TlsFiles
 from vpplb.telemetry.listen_address import ListenAddress, parse_address
+from vpplb.telemetry.object_lists import StateView, encode_json, write_objects, write_probes
 from vpplb.telemetry.object_queries import OF_BACKENDS, ObjectQuery, UnknownQuery, format_key
 from vpplb.telemetry.openapi import describe_api
 from vpplb.telemetry.people_routes import MOST_BODY, MOST_FIELD, PeopleRoutes
-from vpplb.telemetry.probe_queries import ProbeQuery, ReadHistories, find_newest, show_histories
+from vpplb.telemetry.probe_queries import ProbeQuery, ReadHistories
 from vpplb.telemetry.request_errors import RequestRefused
 from vpplb.telemetry.shared_answers import Answer, SharedAnswers, accepts_gzip, gzip_pieces
 
@@ -75,27 +75,6 @@ ReadVips = Callable[[ObjectKey | None], Awaitable[Mapping[str, object]]]
 
 class PageUnavailable(Exception):
     """What was asked for cannot be known now; the text says why. Answered by 503."""
-
-
-class StateView(Protocol):
-    """What `/api/v1` shows."""
-
-    def list_keys(self, kind: ObjectKind) -> Sequence[ObjectKey]:
-        """Give the names of a kind, sorted."""
-
-    def list_members(self, frontend: ObjectKey) -> Sequence[ObjectKey]:
-        """Give the names of a frontend's backends, sorted."""
-
-    def list_users(self, health_check: ObjectKey) -> Sequence[ObjectKey]:
-        """Give the names of the backends that a health check checks, sorted."""
-
-    def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:
-        """Give an object; None when it is not there (any more).
-
-        It is shaped as the resource is: `metadata` (with `namespace` and `name`), `spec`,
-        `status`, in JSON's types. A frontend's `status.backends[]` may carry `share`, the true
-        share of new flows from 0 to 1.
-        """
 
 
 @dataclass(slots=True, kw_only=True)
@@ -257,7 +236,8 @@ class HttpServer:
         wrong = [] if kind == ObjectKind.BACKEND else request.query.keys() & set(OF_BACKENDS)
         if wrong:
             raise RequestRefused(400, f"{min(wrong)} is asked of backends alone")
-        write = partial(self._write_objects, kind, query)
+        assert self.view is not None
+        write = partial(write_objects, self.view, kind, query)
         return await self._write_answer(request, str(query), write, _JSON)
 
     async def _get_object(self, request: web.Request) -> web.Response:
@@ -276,7 +256,9 @@ class HttpServer:
     async def _get_probes(self, request: web.Request) -> web.StreamResponse:
         query = _parse_query(request, ProbeQuery.parse)
         self._find_object(ObjectKind.FRONTEND, query.frontend)
-        write = partial(self._write_probes, query)
+        assert self.view is not None
+        assert self.histories is not None
+        write = partial(write_probes, self.view, self.histories, query)
         return await self._write_answer(request, str(query), write, _JSON)
 
     async def _get_vips(self, request: web.Request) -> web.Response:
@@ -302,37 +284,7 @@ class HttpServer:
             probes=self.histories is not None,
             operator=self.operator is not None,
         )
-        yield _json_text(document) + b"\n"
-
-    def _write_objects(self, kind: ObjectKind, query: ObjectQuery) -> Iterator[bytes]:
-        """Write what is asked for, one by one; objects that go meanwhile are left out."""
-        assert self.view is not None
-        page, more = query.select_page(self._list_asked(kind, query))
-        before = b'{"items":['
-        for key in page:
-            shown = self.view.show_object(kind, key)
-            if shown is not None:
-                yield before + _json_text(query.select_fields(shown))
-                before = b","
-        yield b"]" if before == b"," else b'{"items":[]'
-        yield b',"continue":' + _json_text(format_key(page[-1])) + b"}\n" if more else b"}\n"
-
-    def _list_asked(self, kind: ObjectKind, query: ObjectQuery) -> Sequence[ObjectKey]:
-        assert self.view is not None
-        frontend, check = query.frontend, query.health_check
-        keys = self.view.list_members(frontend) if frontend else self.view.list_keys(kind)
-        users = frozenset(self.view.list_users(check)) if check else None
-        return [key for key in keys if users is None or key in users]
-
-    def _write_probes(self, query: ProbeQuery) -> Iterator[bytes]:
-        """Write the last probes of the backends that are asked for, one backend after the other."""
-        assert self.view is not None
-        assert self.histories is not None
-        found = self.histories(query.select_members(self.view.list_members(query.frontend)))
-        yield b'{"last":%d,"items":[' % find_newest(found)
-        for n, shown in enumerate(show_histories(found, query.after)):
-            yield (b"," if n else b"") + _json_text(shown)
-        yield b"]}\n"
+        yield encode_json(document) + b"\n"
 
     async def _write_answer(
         self,
@@ -475,15 +427,11 @@ def _format_event(event: StreamEvent) -> bytes:
 
 def _json_response(body: object, *, status: int = 200) -> web.Response:
     return web.Response(
-        body=_json_text(body) + b"\n",
+        body=encode_json(body) + b"\n",
         status=status,
         content_type="application/json",
         charset="utf-8",
     )
-
-
-def _json_text(body: object) -> bytes:
-    return make_printable(json.dumps(body, separators=(",", ":"), ensure_ascii=False)).encode()
 
 
 @web.middleware

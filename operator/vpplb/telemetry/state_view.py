@@ -30,7 +30,7 @@ _TOLD = {ObjectKind.FRONTEND: "frontend", ObjectKind.BACKEND: "backend"}
 
 
 class DecidedStateView:
-    """Implements `http.StateView` and `object_metrics.ObjectView`."""
+    """Implements `object_lists.StateView` and `object_metrics.ObjectView`."""
 
     def __init__(
         self,

@@ -394,33 +394,6 @@ def many(count: int) -> View:
     return view
 
 
-async def test_lists_are_read_by_pages_fields_and_frontend() -> None:
-    view = many(5)
-    view.all[ObjectKind.BACKEND][ObjectKey("bank", "b9")] = {
-        "metadata": {},
-        "status": {"detail": "?"},
-    }
-    async with serving(view=view) as session:
-        asked = "/api/v1/backends?fields=metadata.name&frontend=shop/web&limit=3"
-        _, first = await fetch(session, asked)
-        assert isinstance(first, dict)
-        _, rest = await fetch(session, f"{asked}&continue={first['continue']}")
-    assert isinstance(rest, dict)
-    assert "continue" not in rest
-    names = [one["metadata"].pop("name") for one in (*first["items"], *rest["items"])]
-    assert names == ["b0", "b1", "b2", "b3", "b4"]
-    assert all(one == {"metadata": {}} for one in (*first["items"], *rest["items"]))
-
-
-async def test_the_users_of_a_health_check_are_asked_for_alone_or_of_a_frontend() -> None:
-    async with serving(view=many(5)) as session:
-        for asked, names in (("", ["b1", "b3"]), ("&frontend=shop/web&continue=shop/b1", ["b3"])):
-            path = f"/api/v1/backends?healthcheck=shop/http{asked}&fields=metadata.name"
-            _, body = await fetch(session, path)
-            assert isinstance(body, dict)
-            assert [one["metadata"]["name"] for one in body["items"]] == names
-
-
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
