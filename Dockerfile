@@ -10,7 +10,8 @@ ENV DEBIAN_FRONTEND=noninteractive \
     PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     UV_NO_CACHE=1
-RUN apt-get update -q && apt-get install -qy --no-install-recommends ca-certificates python3-venv
+RUN apt-get update -q && apt-get install -qy --no-install-recommends \
+    binutils-multiarch ca-certificates python3-venv
 COPY requirements/image.txt /src/requirements/
 RUN python3 -m venv /tools && \
     /tools/bin/pip install --quiet --no-compile --require-hashes -r /src/requirements/image.txt

@@ -353,6 +353,7 @@ async def test_an_agent_asks_who_reads_as_well(
                     ("/healthz", ""),
                 )
             ]
+    control_plane.kubectl("delete", "dataplane", "guarded", "--ignore-not-found")
     assert found == [401, 403, 200, 403, 200]
 
 

@@ -163,10 +163,30 @@ def statuses(job: MainJob) -> dict[str, Any]:
     return shown | {"events": sorted(one["reason"] for one in job.kubectl.list("events"))}
 
 
+def settled(job: MainJob) -> dict[str, Any]:
+    """Return all statuses once nobody is about to write another.
+
+    The node's own is the last: a successor decides anew, with a new order, what it contradicts.
+    """
+
+    def programmed() -> bool:
+        shown = job.kubectl.get("vdp", job.stage.node)["status"]["programmed"]
+        revision = job.kubectl.field("vfe", "web", ".status.dataplane.revision")
+        return bool(shown.get(f"{job.kubectl.namespace}/web") == revision)
+
+    def still() -> dict[str, Any]:
+        before = statuses(job)
+        time.sleep(1)
+        return before if statuses(job) == before else {}
+
+    wait_for(programmed, "the node has written what it has")
+    return wait_for(still, "statuses are at rest")
+
+
 @contextmanager
 def neutral(job: MainJob, successor: RunningOperator) -> Iterator[None]:
     """Make sure that the hand-over within changes nothing, and that the successor is at work."""
-    before, mark, since = statuses(job), len(job.stage.tap.calls), time.monotonic()
+    before, mark, since = settled(job), len(job.stage.tap.calls), time.monotonic()
     yield
     probes = {name: job.probes(name) for name in SERVING}
     wait_for(lambda: all(job.probes(n) > probes[n] + 3 for n in SERVING), "the successor probes")
@@ -246,7 +266,7 @@ def test_a_leader_that_was_stopped_and_goes_on_later_writes_nothing_and_ends(
     job.kubectl.patch("vbe", "nginx0", {"spec": {"paused": True}})
     job.wait_state("nginx0", "paused")
     job.wait_weights({"nginx0": 0})
-    since, before = time.monotonic(), statuses(job)
+    before, since = settled(job), time.monotonic()
     os.kill(leader.service.program.pid, signal.SIGCONT)
     assert wait_exit(leader) == 1
     assert f"the lease is held by {standby.name}" in leader.service.program.tail()
@@ -261,8 +281,9 @@ def test_a_leader_that_is_cut_off_stops_writing_before_the_other_begins_and_ends
     pair: OperatorPair, job: MainJob
 ) -> None:
     leader, standby = pair.roles()
-    with leader.line.frozen():
+    with ExitStack() as cut_off:
         with measured_gap(job, SERVING) as gap, neutral(job, standby):
+            cut_off.enter_context(leader.line.frozen())
             wait_for(lambda: leader.role == "suspended", "writes are held back")
             assert standby.role == "standby"
             assert not leader.says_it_leads

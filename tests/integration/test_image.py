@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.privileged]
 PACKAGES = "usr/local/lib/python3.11/dist-packages"
 PLATFORMS = {"amd64": 62, "arm64": 183}
 """Each architecture with its number in programs (ELF's e_machine)."""
-LIMIT = 140_000_000
+LIMIT = 120_000_000
 """Bytes that the files of the image may take on a disk."""
 
 

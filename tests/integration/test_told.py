@@ -233,8 +233,17 @@ def test_kubectl_shows_what_matters_in_a_line(service: EditedService) -> None:
         return shown.split()[2:5]
 
     wait_for(lambda: node() == ["True", "1/1", "True"], "the node has let go of the late one")
-    listed = job.kubectl("get", "vpplb", "-o", "name").splitlines()
-    assert len(listed) == len(rows) + 2 + 3 + 1, "the category lists every kind"
+    listed = set(job.kubectl("get", "vpplb", "-o", "name").split())
+    assert f"dataplane.vpplb.dev/{job.stage.node}" in listed
+    assert {one for one in listed if not one.startswith("dataplane.")} == {
+        f"{kind}.vpplb.dev/{name}"
+        for kind, names in {
+            "frontend": ["web", "late"],
+            "backend": ["nginx0", "nginx1", "nginx2"],
+            "healthcheck": ["web"],
+        }.items()
+        for name in names
+    }
 
 
 # --- nothing is told ------------------------------------------------------------------------------
