@@ -3,24 +3,21 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from http import HTTPStatus
+from contextlib import suppress
 
 import aiohttp
 import pytest
 
 from data.objects import key
 from fakes.agent_handler import FakeAgentHandler
-from lab.raw_agent import RawAgent, connect_agent, trust_anybody, url_of
+from lab.direct_server import decided, hear_state, serving
+from lab.raw_agent import connect_agent, trust_anybody, url_of
 from lab.waiting import eventually
 from vpplb.direct.agent_connection import MOST_ASKED, AgentSilent
-from vpplb.direct.certificate import make_certificate
 from vpplb.direct.messages import (
     BATCH_SIZE,
     AgentHello,
     DecisionBatch,
-    DecisionEntry,
     OperatorRole,
     ProgrammedReport,
     VipsAnswer,
@@ -29,64 +26,11 @@ from vpplb.direct.messages import (
     dump_hello,
     dump_report,
 )
-from vpplb.direct.server import REPLACED, DirectServer, RefusalReason
-from vpplb.direct.tokens import TokenRefused
-from vpplb.model.decision_order import DecisionOrder
-from vpplb.model.names import ObjectKey
+from vpplb.direct.server import REPLACED, RefusalReason
 
 pytestmark = pytest.mark.slow
 
-CERTIFICATE = make_certificate()
 WEB, API = key("web"), key("api")
-
-
-async def verify(token: str, node: str) -> object:
-    match token:
-        case "good":
-            return node
-        case "late":
-            raise TokenRefused(HTTPStatus.SERVICE_UNAVAILABLE, "no key is known yet")
-        case "foreign":
-            raise TokenRefused(HTTPStatus.FORBIDDEN, f"the token is not of {node}")
-        case _:
-            raise TokenRefused(HTTPStatus.UNAUTHORIZED, "the token has expired")
-
-
-@asynccontextmanager
-async def serving(handler: FakeAgentHandler, **settings: float) -> AsyncIterator[DirectServer]:
-    server = DirectServer(
-        host="127.0.0.1",
-        port=0,
-        certificate=CERTIFICATE,
-        verify=verify,
-        handler=handler,
-        **settings,  # type: ignore[arg-type]  # most_agents, the one int, is compared only
-    )
-    async with server:
-        yield server
-
-
-def decided(frontend: ObjectKey, sequence: int = 1, size: int = 0) -> DecisionEntry:
-    return DecisionEntry(
-        frontend=frontend,
-        uid=f"uid-{frontend.name}",
-        order=DecisionOrder(7, sequence),
-        dataplane={"revision": f"r{sequence}", "servers": "x" * size},
-    )
-
-
-async def hear_state(agent: RawAgent) -> tuple[OperatorRole, list[DecisionEntry]]:
-    """Read the role, and the batches up to the one with which the state is whole."""
-    role, entries = await agent.hear(), list[DecisionEntry]()
-    assert isinstance(role, OperatorRole)
-    while role.leads:
-        batch = await agent.hear()
-        assert isinstance(batch, DecisionBatch)
-        assert batch.term == role.term
-        entries.extend(batch.entries)
-        if batch.whole:
-            break
-    return role, entries
 
 
 # --- who leads, and what is decided ----------------------------------------------------------

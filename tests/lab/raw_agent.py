@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -54,6 +55,26 @@ class RawAgent:
 
     async def say(self, text: str) -> None:
         await self.websocket.send_str(text)
+
+    def send_frame(self, first: int, content: bytes) -> None:
+        """Send a frame as it is: its first byte is given (RFC 6455, 5.2), its mask is zeros."""
+        self._transport.write(_make_frame(first, content))
+
+    async def trickle(self, text: str, seconds: float) -> None:
+        """Send over a line so slow that one message takes this long."""
+        frame = _make_frame(_TEXT, text.encode())
+        size = len(frame) // 20 + 1
+        for at in range(0, len(frame), size):
+            self._transport.write(frame[at : at + size])
+            await asyncio.sleep(seconds / 20)
+
+
+_TEXT = 0x81
+"""The first byte of a text message that is whole."""
+
+
+def _make_frame(first: int, content: bytes) -> bytes:
+    return struct.pack("!BBQI", first, 0x80 | 127, len(content), 0) + content
 
 
 def url_of(port: int, node: str, scheme: str = "https") -> str:

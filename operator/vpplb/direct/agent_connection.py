@@ -200,6 +200,7 @@ class AgentConnection:
         return self._websocket.closed or self._transport.is_closing()
 
     def note_heard(self) -> None:
+        """Take note that something has come: a message may take long, and is a sign of life."""
         self.heard, self.asked = asyncio.get_running_loop().time(), False
 
     def send_ping(self) -> None:

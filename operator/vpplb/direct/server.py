@@ -8,6 +8,7 @@ thousands of connections, which looks at all of them once a second.
 
 import asyncio
 import logging
+import resource
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -132,6 +133,7 @@ class DirectServer:
             most_waiting=self.most_waiting,
             patience=self.patience,
         )
+        _raise_descriptor_limit()
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 self._listener.make_protocol, self.host, self.port, backlog=BACKLOG
@@ -229,10 +231,9 @@ class DirectServer:
                 f"agents open a websocket here, of the protocol {PROTOCOL}",
             )
         writer = await websocket.prepare(request)
-        self._listener.keep_connection(request.protocol)
-        await self._serve_connection(
-            AgentConnection(node, request, websocket, writer, self.handler), websocket
-        )
+        connection = AgentConnection(node, request, websocket, writer, self.handler)
+        self._listener.keep_connection(request.protocol, connection.note_heard)
+        await self._serve_connection(connection, websocket)
         return websocket
 
     async def _verify_request(self, request: web.Request, node: str) -> None:
@@ -275,7 +276,6 @@ class DirectServer:
         """Read until the connection ends, or says what cannot be understood."""
         while True:
             received = await websocket.receive()
-            connection.note_heard()
             match received.type:
                 case WSMsgType.TEXT:
                     if not await self._take_text(connection, received.data):
@@ -350,3 +350,13 @@ class DirectServer:
 
     def _count_refusal(self, reason: str) -> None:
         self.refused[RefusalReason(reason)] += 1
+
+
+def _raise_descriptor_limit() -> None:
+    """Let this process have all the descriptors that it may, since each agent takes one.
+
+    It begins with 1024 under systemd and under container runtimes (containerd 2), for the sake of
+    programs that do not ask; with none left it could not even renew its lease.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

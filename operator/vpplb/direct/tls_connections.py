@@ -32,14 +32,18 @@ class TlsConnections:
     most_waiting: int = MOST_WAITING
     patience: float = PATIENCE
     _waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = field(default_factory=dict)
+    _kept: dict[asyncio.BaseProtocol, Callable[[], None]] = field(default_factory=dict)
 
     def make_protocol(self) -> asyncio.BaseProtocol:
         return _SmallTlsProtocol(self, self.make_handler())
 
-    def keep_connection(self, handler: asyncio.BaseProtocol) -> None:
-        """Let a connection last: it is known whose it is."""
-        if timer := self._waiting.pop(handler, None):
-            timer.cancel()
+    def keep_connection(self, handler: asyncio.BaseProtocol, on_bytes: Callable[[], None]) -> None:
+        """Let a connection last, since it is known whose it is.
+
+        From now on `on_bytes` is called whenever something has come, if only a piece of a message.
+        """
+        self._stop_waiting(handler)
+        self._kept[handler] = on_bytes
 
     def on_opened(self, handler: asyncio.BaseProtocol, transport: asyncio.BaseTransport) -> bool:
         """Take a connection in; False when there is no place for it."""
@@ -50,12 +54,21 @@ class TlsConnections:
         self._waiting[handler] = later(self.patience, self._end_waiting, handler, transport)
         return True
 
+    def on_bytes(self, handler: asyncio.BaseProtocol) -> None:
+        if told := self._kept.get(handler):
+            told()
+
     def on_closed(self, handler: asyncio.BaseProtocol) -> None:
-        self.keep_connection(handler)
+        self._stop_waiting(handler)
+        self._kept.pop(handler, None)
 
     def on_handshake(self, handshake: asyncio.Future[None]) -> None:
         if not handshake.cancelled() and handshake.exception() is not None:
             self.on_refused("handshake")
+
+    def _stop_waiting(self, handler: asyncio.BaseProtocol) -> None:
+        if timer := self._waiting.pop(handler, None):
+            timer.cancel()
 
     def _end_waiting(self, handler: asyncio.BaseProtocol, transport: asyncio.BaseTransport) -> None:
         if self._waiting.pop(handler, None) is not None:
@@ -95,6 +108,10 @@ class _SmallTlsProtocol(SSLProtocol):
             super().connection_made(transport)
         else:
             _abort_transport(transport)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._owner.on_bytes(self._handler)
+        super().buffer_updated(nbytes)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._owner.on_closed(self._handler)
