@@ -58,8 +58,16 @@ def render_chart(
     helm: Path, *args: str | Path, release: ReleaseName = DEFAULT, chart: Path = CHART
 ) -> list[dict[str, Any]]:
     """Return the same as objects, without those that are made when it is uninstalled."""
+    made = render_with_uninstalling(helm, *args, release=release, chart=chart)
+    return [one for one in made if not _is_of_uninstalling(one)]
+
+
+def render_with_uninstalling(
+    helm: Path, *args: str | Path, release: ReleaseName = DEFAULT, chart: Path = CHART
+) -> list[dict[str, Any]]:
+    """Return all that a release ever makes, also when it is uninstalled."""
     text = template_chart(helm, *args, release=release, chart=chart)
-    return [one for one in yaml.safe_load_all(text) if one and not _is_of_uninstalling(one)]
+    return [one for one in yaml.safe_load_all(text) if one]
 
 
 def _is_of_uninstalling(made: dict[str, Any]) -> bool:
@@ -72,7 +80,7 @@ def pods_of(objects: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     templates = [
         one if one["kind"] == "Pod" else one["spec"]["template"]
         for one in objects
-        if one["kind"] in ("Pod", "Deployment", "DaemonSet")
+        if one["kind"] in ("Pod", "Deployment", "DaemonSet", "Job")
     ]
     component = "app.kubernetes.io/component"
     return {one["metadata"]["labels"][component]: one for one in templates}

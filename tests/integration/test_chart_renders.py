@@ -24,6 +24,7 @@ from cluster.charts import (
     release_of,
     render_chart,
     render_golden,
+    render_with_uninstalling,
     rendered_file,
     values_file,
 )
@@ -273,9 +274,19 @@ def test_a_chart_of_another_version_that_changes_nothing_restarts_no_pod(
 ) -> None:
     copies = [copy_chart(tmp_path / version, version=version) for version in ("1.0.0", "1.0.1")]
     values = ("--set=image.tag=same,simulator.enabled=true",)
-    before, after = (pods_of(render_chart(helm, *values, chart=copy)) for copy in copies)
-    assert before.keys() == {"operator", "agent", "simulator", "test"}
+    before, after = (
+        pods_of(render_with_uninstalling(helm, *values, chart=copy)) for copy in copies
+    )
+    assert before.keys() == {"operator", "agent", "simulator", "test", "retire"}
     assert before == after
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_no_label_of_a_pod_has_a_version_in_it(name: str) -> None:
+    rendered = [one for one in yaml.safe_load_all(rendered_file(name).read_text()) if one]
+    of_versions = {"helm.sh/chart", "app.kubernetes.io/version"}
+    for component, pod in pods_of(rendered).items():
+        assert of_versions.isdisjoint(pod["metadata"]["labels"]), component
 
 
 def test_what_selects_pods_never_changes_with_values(helm: Path) -> None:

@@ -39,7 +39,7 @@ app.kubernetes.io/component: {{ .component }}
 {{/* Labels of a pod. No version is in them: a chart that changes nothing in a pod restarts none. */}}
 {{- define "vpplb.podLabels" -}}
 {{- $own := fromYaml (include "vpplb.selector" .) -}}
-{{- $more := (get .root.Values .component).podLabels | default dict -}}
+{{- $more := (get .root.Values .component | default dict).podLabels | default dict -}}
 {{- toYaml (merge $own $more .root.Values.commonLabels) -}}
 {{- end -}}
 
