@@ -34,16 +34,13 @@ ELSEWHERE = {
     "make": (".ci/run",),
     "nodes": (
         "tests/cluster/installed.py",
+        "tests/e2e/test_guarded_http.py",
         "tests/e2e/test_in_cluster.py",
         "tests/e2e/test_releases.py",
         "tests/integration/test_verify_install.py",
     ),
     "plugin": ("tests/integration/test_kubectl_plugin.py",),
     "policy": ("tests/integration/test_policies.py",),
-    "sockets": (
-        "tests/integration/test_control_socket.py",
-        "tests/integration/test_vpp_simulator.py",
-    ),
     "vips": ("tests/integration/test_monitor.py", "tests/unit/cli/verbs/test_monitor.py"),
 }
 """What commands of `sh` blocks need beside this machine, and where tests run them."""
@@ -54,6 +51,10 @@ VERBS = re.compile(
     r"(?: -n \S+| --namespace \S+| --\S+)* ([a-z][a-z-]+)"
 )
 """A program of a command with its verb."""
+HIDDEN = re.compile(
+    r"^(?:\$ )?(?:kubectl|vpplb|helm|make|curl|apt|systemctl|vppctl) (?!.*\[OPTIONS\])[a-z-]", re.M
+)
+"""A command in a block that is no block of commands; neither a line of a log nor a usage."""
 PLACES = re.compile(r"(?:tests|docs|examples|benchmarks|charts|crds|operator)/[\w./-]+")
 SERIES = re.compile(r"vpplb_[a-z_]+")
 
@@ -74,8 +75,7 @@ def test_commands_stand_in_blocks_that_are_run(page: Path) -> None:
     hidden = [
         str(block)
         for block in list_blocks(page)
-        if not block.language
-        and re.search(r"^(\$ )?(kubectl|vpplb|helm|make|curl|apt) ", block.text, re.M)
+        if block.language in ("", "text") and HIDDEN.search(block.text)
     ]
     assert hidden == [], "say `console` or `sh` behind the fence"
 

@@ -26,7 +26,7 @@ PAGES = (
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions"),
 )
 COMMANDS = ("console", "sh")
-LOCAL = ("docs/migration.md", "docs/start-simulator.md")
+LOCAL = ("docs/migration.md", "docs/simulator.md", "docs/start-simulator.md")
 FOLLOWED = ("README.md", "docs/start-kind.md", "docs/start-router.md", *LOCAL)
 """Pages whose commands `tests/integration/test_pages.py` types; the local ones need no cluster."""
 

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[PageSession]:
     """Give a shell in an empty folder, in which the project's programs are on the PATH."""
-    swaps = {"127.0.0.1:9091": f"127.0.0.1:{free_port()}"}
+    swaps = {"127.0.0.1:9091": f"127.0.0.1:{free_port()}", "/tmp/vpp": str(tmp_path / "vpp")}
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     env = {"PATH": f"{VPPLB.parent}{os.pathsep}{os.environ['PATH']}"}
     with PageSession(tmp_path, env, swaps) as shell:
         yield shell
