@@ -44,6 +44,12 @@ ELSEWHERE = {
     "vips": ("tests/integration/test_monitor.py", "tests/unit/cli/verbs/test_monitor.py"),
 }
 """What commands of `sh` blocks need beside this machine, and where tests run them."""
+READERS = {
+    "argo-cd": "tests/integration/test_gitops_health.py",
+    "prometheus": "tests/integration/test_page_files.py",
+    "values": "tests/integration/test_page_files.py",
+}
+"""Who reads a block of YAML that is no manifest of ours, and the test that has it read."""
 UNRUN = "unrun"
 """What a block names that no test runs."""
 VERBS = re.compile(
@@ -147,6 +153,12 @@ def test_manifests_are_right(page: Path, tmp_path: Path) -> None:
         list(yaml.safe_load_all(text))
     findings = load_manifests([tmp_path], EVERYTHING).findings if ours else []
     assert [str(one) for one in findings] == []
+
+
+def test_a_file_that_is_no_manifest_says_who_reads_it() -> None:
+    others = [one for one in BLOCKS if one.language == "yaml" and "vpplb.dev/v1" not in one.text]
+    assert {one.reader for one in others if not one.file_name} == READERS.keys()
+    assert all((ROOT / place).exists() for place in READERS.values())
 
 
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.language == "json"], ids=str)

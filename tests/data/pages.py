@@ -5,7 +5,8 @@ How a block is told what it is, by the first word behind its fence:
 - `console`: commands behind `$ `, each followed by what it prints;
 - `sh`: commands alone, one a line. A second word names what they need that tests of pages have
   not, which others have (`ELSEWHERE`), or that no test runs them (`unrun`);
-- `yaml`, `json`, `python`: a file. A first line `# name.yaml` names it for what follows.
+- `yaml`, `json`, `python`: a file. A first line `# name.yaml` names it for what follows. Behind
+  `yaml` stands who reads it (`READERS`) where it is neither named nor a manifest of ours.
 """
 
 import os
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "charts").rglob("README.md")),
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions"),
 )
@@ -48,6 +50,11 @@ class CodeBlock:
     def needs(self) -> str:
         """What its commands need that not every test has; empty: nothing."""
         return self.info[1] if self.language in COMMANDS and len(self.info) > 1 else ""
+
+    @property
+    def reader(self) -> str:
+        """Who reads a file of YAML that is neither named nor a manifest of ours; else empty."""
+        return self.info[1] if self.language == "yaml" and len(self.info) > 1 else ""
 
     @property
     def file_name(self) -> str:

@@ -1,7 +1,6 @@
 """What programs make of statuses that apply manifests and wait: Argo CD, and Flux by kstatus."""
 
 import json
-import re
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from lupa import lua51
 from cluster.binaries import ensure
 from data.manifests import backend, frontend, health_check
 from data.objects import NOON, key
+from data.pages import list_blocks
 from in_memory.operator import LocalOperator
 from vpplb.model.names import ObjectKind
 from vpplb.resources.crd import make_schemas
@@ -107,8 +107,8 @@ async def samples() -> AsyncIterator[dict[str, Any]]:
 
 def read_script() -> str:
     """Return the script for Argo CD's ConfigMap, as the page has it."""
-    blocks = re.findall(r"```yaml\n(.*?)```", STATUS_PAGE.read_text(), re.DOTALL)
-    [found] = [yaml.safe_load(one) for one in blocks if "resource.customizations" in one]
+    [block] = [one for one in list_blocks(STATUS_PAGE) if one.reader == "argo-cd"]
+    found = yaml.safe_load(block.text)
     [script] = found.values()
     assert isinstance(script, str)
     return script
