@@ -30,6 +30,6 @@ def test_prometheus_takes_a_configuration(block: CodeBlock, tmp_path: Path) -> N
     promtool = ensure(("promtool",), print)["promtool"]
     file = tmp_path / "prometheus.yaml"
     file.write_text(block.text)
-    command = [promtool, "check", "config", "--syntax-only", "--lint-fatal", str(file)]
+    command = [str(promtool), "check", "config", "--syntax-only", "--lint-fatal", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
