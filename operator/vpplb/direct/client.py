@@ -36,6 +36,7 @@ from vpplb.direct.messages import (
     load_message,
 )
 from vpplb.direct.operator_directory import is_usable
+from vpplb.direct.operator_refusal import explain_refusal
 from vpplb.direct.own_token import read_token
 from vpplb.model.backoff import backoff_seconds
 
@@ -188,7 +189,10 @@ class OperatorConnections:
     async def run(self) -> None:
         """Connect to whoever is known, until cancelled."""
         tasks: dict[OperatorAddress, asyncio.Task[None]] = {}
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        async with (
+            aiohttp.ClientSession(middlewares=(explain_refusal,)) as session,
+            asyncio.TaskGroup() as group,
+        ):
             while True:
                 self._changed.clear()
                 for operator in tasks.keys() - self._connections.keys():
@@ -334,8 +338,6 @@ def _leads(role: OperatorRole, leader: ConnectedLeader) -> bool:
 
 def _explain(error: Exception) -> str:
     match error:
-        case aiohttp.WSServerHandshakeError():
-            return f"it refuses this agent with HTTP {error.status}"
         case aiohttp.ServerFingerprintMismatch():
             return "its certificate is not the one that was published for it"
         case TimeoutError():

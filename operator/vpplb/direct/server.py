@@ -35,6 +35,7 @@ from vpplb.direct.messages import (
     VipsAnswer,
     load_message,
 )
+from vpplb.direct.refusal_log import RefusalLog
 from vpplb.direct.tls_connections import MOST_WAITING, PATIENCE, TlsConnections
 from vpplb.direct.tokens import TokenRefused
 from vpplb.model.names import ObjectKey
@@ -109,6 +110,7 @@ class DirectServer:
     heard: int = 0
     last_heard: float | None = None
     refused: Counter[RefusalReason] = field(default_factory=Counter)
+    _refusals: RefusalLog = field(default_factory=RefusalLog)
     _sent_before: int = 0
     _connections: dict[str, AgentConnection] = field(default_factory=dict)
     _leaving: set[asyncio.Task[None]] = field(default_factory=set)
@@ -202,11 +204,18 @@ class DirectServer:
         except _AgentRefused as error:
             refused = error
         self._count_refusal(refused.reason)
-        # Anybody who reaches the port can cause it: it is counted, and an agent logs its own.
-        log.debug("%s is not served: %s", request.remote, refused)
+        self._log_refusal(request, str(refused))
         response = web.Response(status=refused.status, text=f"{refused}\n")
         response.force_close()
         return response
+
+    def _log_refusal(self, request: web.Request, why: str) -> None:
+        node, remote = request.match_info.get("node"), request.remote or "an unknown address"
+        if node is None:
+            log.debug("%s is not served: %s", remote, why)
+        else:
+            now = asyncio.get_running_loop().time()
+            self._refusals.note_refusal(node, remote, why, now)
 
     async def _serve_agent(self, request: web.Request) -> web.StreamResponse:
         node = request.match_info["node"]
@@ -261,6 +270,7 @@ class DirectServer:
             self._sent_before += older.sent
             self._close_soon(older, REPLACED, "this node has a newer connection")
         self._connections[node] = connection
+        self._refusals.note_served(node)
         try:
             self.handler.on_connect(connection)
             await self._read_messages(connection, websocket)
