@@ -110,7 +110,7 @@ def api_server(
         ) as server,
     ):
         certificate = directory / "serving.crt"
-        _wait_until_ready(server, f"https://127.0.0.1:{port}/readyz", certificate)
+        wait_until_ready(server, f"https://127.0.0.1:{port}/readyz", certificate)
         admin = directory / "admin.kubeconfig"
         cluster = {
             "server": f"https://127.0.0.1:{port}",
@@ -160,7 +160,8 @@ def _kube_apiserver(
     ]
 
 
-def _wait_until_ready(server: Program, url: str, certificate: Path) -> None:
+def wait_until_ready(server: Program, url: str, certificate: Path) -> None:
+    """Return when a kube-apiserver answers at `url`; `certificate` is its own."""
     context = ssl.create_default_context(cafile=certificate)
 
     def ready() -> bool:

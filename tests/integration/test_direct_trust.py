@@ -1,9 +1,10 @@
 """Who may speak by the direct road, on a real API server with the chart's rights."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import pytest
 from cluster.control_plane import SYSTEM_NAMESPACE, ControlPlane
 from cluster.kubectl import Kubectl
 from fakes.agent_handler import FakeAgentHandler
+from lab.direct_server import serving
 from lab.raw_agent import connect_agent
 from lab.waiting import eventually
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.controller import operator_directory
 from vpplb.controller.operator_directory import OperatorDirectory
 from vpplb.controller.token_keys import fetch_issuer_keys
-from vpplb.direct.certificate import make_certificate
 from vpplb.direct.client import ConnectedLeader, OperatorConnection, OperatorConnections
 from vpplb.direct.messages import (
     AUDIENCE,
@@ -30,7 +31,7 @@ from vpplb.direct.messages import (
     VipsRequest,
 )
 from vpplb.direct.operator_directory import PREFIX, dump_entry, name_annotation
-from vpplb.direct.server import DirectServer, RefusalReason
+from vpplb.direct.server import RefusalReason
 from vpplb.direct.tokens import AgentIdentity, TokenRefused, TokenVerifier
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.leader_election import LeaderElector, WriteFence
@@ -146,19 +147,6 @@ async def test_the_token_for_the_api_server_is_none_for_us(
 # --- over the wire ---------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def serving(verifier: TokenVerifier) -> AsyncIterator[DirectServer]:
-    """Serve agents on a socket, as an operator does that leads."""
-    async with DirectServer(
-        host="127.0.0.1",
-        port=0,
-        certificate=make_certificate(),
-        verify=verifier.verify_token,
-        handler=FakeAgentHandler(),
-    ) as server:
-        yield server
-
-
 @pytest.mark.parametrize(
     ("node", "bound", "others", "status"),
     [
@@ -189,7 +177,7 @@ async def test_a_token_that_is_no_agents_of_this_node_opens_no_connection(
     status: int,
 ) -> None:
     token = make_token(system, *bound, **others)
-    async with serving(verifier) as server:
+    async with serving(FakeAgentHandler(), verify_token=verifier.verify_token) as server:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             async with connect_agent(server.listen_port, node, token=token):
                 pass
@@ -230,11 +218,15 @@ async def test_an_agent_that_reads_the_lease_and_shows_its_token_hears_the_leade
     verifier: TokenVerifier,
     lease: ObjectKey,
     tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING)
     token_file = tmp_path / "token"
     token_file.write_text(make_token(system, *OF_POD))
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(serving(verifier))
+        server = await stack.enter_async_context(
+            serving(FakeAgentHandler(), verify_token=verifier.verify_token)
+        )
         own = OperatorAddress(
             identity="op_1",
             address=f"127.0.0.1:{server.listen_port}",
@@ -249,8 +241,9 @@ async def test_an_agent_that_reads_the_lease_and_shows_its_token_hears_the_leade
         await eventually(lambda: publishing.directory.is_published, "the address is published")
         operators = await lookup.find_operators()
         heard = {NODE: DirectListener(), "another": DirectListener()}
+        connections = dict[str, OperatorConnections]()
         for node, listener in heard.items():
-            agents = OperatorConnections(
+            agents = connections[node] = OperatorConnections(
                 node, token_file, listener, lambda: AgentHello(version="1.0")
             )
             agents.set_operators(operators)
@@ -258,9 +251,14 @@ async def test_an_agent_that_reads_the_lease_and_shows_its_token_hears_the_leade
             stack.push_async_callback(asyncio.wait, [running])
             stack.callback(running.cancel)
         await eventually(lambda: heard[NODE].leader is not None, "the leader is heard")
-        await eventually(lambda: server.refused[RefusalReason.TOKEN] > 0, "another node is refused")
+        await eventually(lambda: server.refused[RefusalReason.TOKEN] > 2, "another node is refused")
         assert heard["another"].leader is None
         assert server.agent_count == 1
+        why = f"the token is of an agent on node {NODE}, not on another"
+        [refused] = connections["another"].connections.values()
+        assert refused.trouble == f"it refuses this agent with HTTP 403: {why}"
+    told = [one.getMessage() for one in caplog.records if "is refused" in one.getMessage()]
+    assert told == [f"the agent of another is refused, at 127.0.0.1: {why}"], "told once"
     control_plane.kubectl.within(lease.namespace)("delete", "lease", lease.name)
 
 

@@ -8,7 +8,7 @@ from fakes.agent_handler import FakeAgentHandler
 from lab.raw_agent import RawAgent
 from vpplb.direct.certificate import make_certificate
 from vpplb.direct.messages import DecisionBatch, DecisionEntry, OperatorRole
-from vpplb.direct.server import DirectServer
+from vpplb.direct.server import DirectServer, VerifyToken
 from vpplb.direct.tokens import TokenRefused
 from vpplb.model.decision_order import DecisionOrder
 from vpplb.model.names import ObjectKey
@@ -29,12 +29,14 @@ async def verify(token: str, node: str) -> object:
 
 
 @asynccontextmanager
-async def serving(handler: FakeAgentHandler, **settings: float) -> AsyncIterator[DirectServer]:
+async def serving(
+    handler: FakeAgentHandler, *, verify_token: VerifyToken = verify, **settings: float
+) -> AsyncIterator[DirectServer]:
     server = DirectServer(
         host="127.0.0.1",
         port=0,
         certificate=CERTIFICATE,
-        verify=verify,
+        verify=verify_token,
         handler=handler,
         **settings,  # type: ignore[arg-type]  # most_agents, the one int, is compared only
     )
