@@ -128,7 +128,7 @@ def tamper(issuer: SigningServer) -> str:
         (make_unsigned, "is not signed by a key pair"),
         (lambda _: "no.token.atall", "what was sent is no token"),
         (lambda _: secrets.token_hex(500), "what was sent is no token"),
-        (lambda issuer: issuer.make_token()[:-40], "signature is wrong"),
+        (lambda issuer: issuer.make_token()[:-42], "signature is wrong"),
     ],
     ids=["expired", "early", "forged", "tampered", "unsigned", "words", "hex", "cut"],
 )
