@@ -101,6 +101,12 @@ def list_blocks(page: Path) -> list[CodeBlock]:
 
 
 @cache
+def list_samples(page: str) -> list[str]:
+    """Return the blocks of `text` of a page: what programs say, which their tests compare."""
+    return [block.text for block in list_blocks(ROOT / page) if block.language == "text"]
+
+
+@cache
 def list_spans(page: Path) -> list[str]:
     """Return the texts that a page has in backticks, within prose and tables."""
     return [

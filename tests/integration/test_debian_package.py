@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from data.pages import ROOT, list_blocks, list_samples
 from lab.debian_package import built_package, newer_package
 from lab.debian_root import TOOLS, DebianContainer
+from lab.page_session import matches
 from lab.simulated_vpp import CHANGING
 from lab.waiting import stays, wait_for
 
@@ -29,6 +31,14 @@ pytestmark = [
 INSTALLED_WITHIN = 90.0
 """Seconds, on a machine busy with other tests. The aim is 20, which one at rest meets."""
 PROGRAMMED = "VPP has 1 of 1 frontends"
+PAGE = "docs/service.md"
+_, INSTALL, USE = (
+    "\n".join(step.command for step in one.list_steps())
+    for one in list_blocks(ROOT / PAGE)
+    if one.needs
+)
+"""What the page has people type once the package is made: to install it, and to use it."""
+AS_SHOWN, REFUSED_AS_SHOWN = re.findall(r'Status: "[^"]+"', list_samples(PAGE)[0])
 PYTHON = "/usr/lib/vpplb/bin/python3.11"
 STANDALONE = "Operator and agent in one process, from a folder of manifests."
 """The line of the command that each shell is to offer."""
@@ -89,8 +99,19 @@ class Router:
         self.installed_within = time.monotonic() - before
 
     def install(self, package: Path) -> str:
-        shutil.copy(package, self.container.outside("/root/vpplb.deb"))
-        return self.container.run("dpkg", "--install", "/root/vpplb.deb")
+        self.container.outside("/root/dist").mkdir(exist_ok=True)
+        shutil.copy(package, self.container.outside("/root/dist/vpplb_1_amd64.deb"))
+        return self.type_commands(INSTALL)
+
+    def type_commands(self, commands: str) -> str:
+        """Type commands of a page in the home of root; AssertionError where the last one fails."""
+        return self.container.run("sh", "-c", f"cd /root\n{commands}")
+
+    def shows(self, status: str) -> bool:
+        """Whether `systemctl status` has a line as the page shows it, of one frontend here."""
+        line = " ".join(status.replace("12 of 12", "1 of 1").split())
+        printed = self.container.run("systemctl", "status", "vpplb")
+        return matches(["…", line, "…"], printed.splitlines())
 
     def read_accounts(self) -> list[str]:
         names = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
@@ -209,12 +230,12 @@ def test_it_starts_at_once_without_vpp_and_says_so(router: Router) -> None:
 def test_what_is_put_into_the_folder_is_probed_and_programmed(router: Router) -> None:
     router.start_units(vpp=VPP_UNIT, server=SERVER_UNIT)
     router.container.write("/root/web.yaml", WEB)
-    assert "5 objects" in router.container.run("vpplb", "check", "/root/web.yaml")
-    plan = ("vpplb", "plan", "/root/web.yaml", "--vpp-api-socket", "/run/vpp/api.sock")
-    assert "192.0.2.10" in router.container.run(*plan, check=False)
-    router.container.run("mv", "/root/web.yaml", MANIFESTS)
+    said = router.type_commands(USE)
+    assert said.startswith("1 file, 5 objects: valid\n")
+    assert "\n192.0.2.10/32 tcp/80  new  GRE4 table 1024\n" in said
+    assert "vpplb.service - " in said
     router.wait_status(PROGRAMMED)
-    assert PROGRAMMED in router.container.run("systemctl", "status", "vpplb")
+    assert router.shows(AS_SHOWN)
     up = {"served": ("up", "L7OK"), "pinged": ("up", "L3OK")}
     wait_for(lambda: router.read_states() == up, "both backends are up")
     wait_for(lambda: json.loads(router.ask("/readyz"))["ready"], "it is ready")
@@ -256,6 +277,7 @@ def test_a_reload_that_is_refused_is_said_and_what_runs_goes_on(router: Router) 
     assert said.startswith("Job for vpplb.service failed"), said
     assert "web.yaml:26: " in router.tell_journal()
     wait_for(lambda: "web.yaml:26: " in router.show("StatusText"), "the refusal is said")
+    assert router.shows(REFUSED_AS_SHOWN)
     assert router.show("ActiveState") == "active"
     assert "nonsense" in json.loads(router.ask("/readyz"))["notReady"]["manifests"]
     assert "\nvpplb_manifests_last_reload_successful 0.0\n" in router.ask("/metrics")
@@ -306,8 +328,7 @@ def test_purged_it_was_never_there(router: Router) -> None:
     router.container.run("systemctl", "stop", "vpp", "server")
     for unit in ("vpp", "server"):
         router.container.outside(f"/etc/systemd/system/{unit}.service").unlink()
-    for name in ("vpplb.deb", "calls.jsonl"):
-        router.container.outside(f"/root/{name}").unlink()
+    router.type_commands("rm -r dist web.yaml calls.jsonl")
     said = router.container.run("dpkg", "--purge", "vpplb")
     assert "not empty" not in said
     assert router.container.list_files() ^ router.files == set()

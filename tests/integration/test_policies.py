@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cluster.binaries import ensure
 from cluster.charts import HelmError, render_chart
@@ -25,6 +26,7 @@ from cluster.kubectl import Kubectl, KubectlError
 from cluster.stage import make_node
 from data.cluster_objects import decided_backend, decided_frontend
 from data.manifests import Raw, backend, frontend, manifest
+from data.pages import ROOT, list_blocks, list_samples
 from lab.waiting import wait_for
 from vpplb.agent.node_guard import KEPT, OPEN, NodeGuard
 from vpplb.kube.client import KubeClient
@@ -391,8 +393,10 @@ class ClaimingNamespaces:
 
     served: dict[str, Kubectl]
     outside: Kubectl
+    policy: str
 
 
+CHART_PAGE = "charts/vpplb/README.md"
 EARLIER = "192.0.2.250"
 """What `shop` has since before there were claims."""
 
@@ -409,7 +413,7 @@ def claiming(
         shop.apply(frontend("earlier", address=EARLIER))
         served = {"shop": shop, "blog": blog, "edge": edge}
         values = tmp_path_factory.mktemp("claims") / "values.json"
-        values.write_text(json.dumps(_claims_of(shop.namespace, blog.namespace, edge.namespace)))
+        values.write_text(_write_claims({one: served[one].namespace for one in served}))
         name = f"claims-{secrets.token_hex(2)}"
         rendered = render_chart(helm, f"--values={values}", f"--set=fullnameOverride={name}")
         made = [
@@ -423,22 +427,17 @@ def claiming(
         wait_for(
             lambda: refusal_to_create(shop, frontend(address="10.0.0.1")), "the claims are in force"
         )
-        yield ClaimingNamespaces(served=served, outside=outside)
+        yield ClaimingNamespaces(served=served, outside=outside, policy=f"{name}-addresses")
 
 
-def _claims_of(shop: str, blog: str, edge: str) -> dict[str, object]:
-    return {
-        "namespaces": [shop, blog, edge],
-        "addressClaims": [
-            {"addresses": ["192.0.2.0/24", "2001:db8:1::/48"], "namespaces": [shop, blog]},
-            {"addresses": ["192.0.2.128/25"], "namespaces": [blog]},
-            {
-                "addresses": ["198.51.100.0/24"],
-                "namespaceSelector": {"matchLabels": {"edge": "yes"}},
-            },
-            {"addresses": ["203.0.113.7"], "namespaceSelector": {}},
-        ],
-    }
+def _write_claims(served: Mapping[str, str]) -> str:
+    """Return the chart's values as its page has them, with the namespaces that stand for those."""
+    [block] = [one for one in list_blocks(ROOT / CHART_PAGE) if one.reader == "values"]
+    values = yaml.safe_load(block.text)
+    for claim in values["addressClaims"]:
+        if "namespaces" in claim:
+            claim["namespaces"] = [served[one] for one in claim["namespaces"]]
+    return json.dumps({**values, "namespaces": [*served.values()]})
 
 
 NOBODYS = "is in no range that Frontends may claim"
@@ -462,8 +461,8 @@ NOBODYS = "is in no range that Frontends may claim"
         pytest.param("shop", "198.51.100.1", "198.51.100.0/24 is for", id="without the label"),
         pytest.param("edge", "198.51.100.1", "", id="by its label"),
         pytest.param("edge", "192.0.2.10", "192.0.2.0/24 is for", id="of others"),
-        pytest.param("blog", "203.0.113.7", "", id="everybody's"),
-        pytest.param("blog", "203.0.113.8", NOBODYS, id="beside everybody's"),
+        pytest.param("blog", "203.0.113.254", "", id="everybody's"),
+        pytest.param("blog", "203.0.113.253", NOBODYS, id="beside everybody's"),
     ],
 )
 def test_a_namespace_claims_what_lies_in_its_ranges_and_touches_no_others(
@@ -471,6 +470,19 @@ def test_a_namespace_claims_what_lies_in_its_ranges_and_touches_no_others(
 ) -> None:
     said = refusal_to_create(claiming.served[namespace], frontend(address=address))
     assert (says in said) if says else (said == "")
+
+
+def test_the_page_shows_how_a_claim_is_refused(claiming: ClaimingNamespaces) -> None:
+    [sample] = [one for one in list_samples(CHART_PAGE) if "is for the namespaces" in one]
+    swaps = {
+        '"web.yaml"': '"STDIN"',
+        "vpplb-addresses": claiming.policy,
+        "blog alone": f"{claiming.served['blog'].namespace} alone",
+    }
+    for before, after in swaps.items():
+        sample = sample.replace(before, after)
+    said = refusal_to_create(claiming.served["shop"], frontend(address="192.0.2.128/25"))
+    assert " ".join(sample.split()) in " ".join(said.split())
 
 
 def test_what_had_its_address_before_keeps_it_and_is_edited_and_served(

@@ -33,7 +33,18 @@ PACKAGES = (
     "zlib1g",
 )
 TOOLS = ("mmdebstrap", "systemd-nspawn", "dh")
-_VOLATILE = ("dev", "proc", "run", "sys", "tmp", "var/cache", "var/lib/dpkg", "var/log", "var/tmp")
+_VOLATILE = (
+    "dev",
+    "proc",
+    "run",
+    "sys",
+    "tmp",
+    "var/cache",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    "var/log",
+    "var/tmp",
+)
 
 
 def base_root() -> Path:

@@ -5,13 +5,14 @@ from ipaddress import ip_address
 import pytest
 
 from data.objects import vip
+from data.pages import list_samples
 from vpplb.model.vip import Encap, VipSettings
 from vpplb.plan.ops import AddServer, AddVip, ChangeKind, DelServer, Op, SetWeight, VppChange
 from vpplb.telemetry.metrics import AgentMetrics, MetricsRegistry
 from vpplb.telemetry.sync_log import LINES, LINES_A_SECOND, SyncLog
 
 WEB = vip("192.0.2.10/32")
-ADDRESS = ip_address("10.0.0.1")
+ADDRESS = ip_address("10.0.1.10")
 
 
 def weight(to: int, *, flush: bool = False) -> VppChange:
@@ -52,11 +53,13 @@ def test_each_change_of_vpp_is_a_line_with_vip_server_and_weight(
     )
     log.on_vpp_changed([weight(0, flush=True)])
     log.on_vpp_changed([added(ChangeKind.AS_REMOVED, DelServer(vip=WEB, address=ADDRESS))])
-    assert said() == [
+    lines = said()
+    assert f"{lines[2]}\n" in list_samples("docs/status.md")
+    assert lines == [
         "VPP: 192.0.2.10/32 tcp/80  + vip GRE4 table 1024",
-        "VPP: 192.0.2.10/32 tcp/80  + 10.0.0.1 weight 100",
-        "VPP: 192.0.2.10/32 tcp/80  = 10.0.0.1 weight 0 flush",
-        "VPP: 192.0.2.10/32 tcp/80  - 10.0.0.1",
+        "VPP: 192.0.2.10/32 tcp/80  + 10.0.1.10 weight 100",
+        "VPP: 192.0.2.10/32 tcp/80  = 10.0.1.10 weight 0 flush",
+        "VPP: 192.0.2.10/32 tcp/80  - 10.0.1.10",
     ]
 
 
@@ -84,7 +87,7 @@ def test_when_it_is_calm_again_each_change_has_its_line_again(
     said()
     now[0] = LINES / LINES_A_SECOND
     log.on_vpp_changed([weight(2)])
-    assert said() == ["VPP: 192.0.2.10/32 tcp/80  = 10.0.0.1 weight 2"]
+    assert said() == ["VPP: 192.0.2.10/32 tcp/80  = 10.0.1.10 weight 2"]
 
 
 def test_below_the_level_changes_are_only_counted(
