@@ -44,6 +44,10 @@ ELSEWHERE = {
     "vips": ("tests/integration/test_monitor.py", "tests/unit/cli/verbs/test_monitor.py"),
 }
 """What commands of `sh` blocks need beside this machine, and where tests run them."""
+TYPED = {
+    "debian": "tests/integration/test_debian_package.py",
+}
+"""What commands need whose blocks a test types as they stand."""
 READERS = {
     "argo-cd": "tests/integration/test_gitops_health.py",
     "prometheus": "tests/integration/test_page_files.py",
@@ -86,7 +90,16 @@ def test_commands_stand_in_blocks_that_are_run(page: Path) -> None:
     assert hidden == [], "say `console` or `sh` behind the fence"
 
 
-@pytest.mark.parametrize("block", [one for one in BLOCKS if one.needs not in ("", UNRUN)], ids=str)
+def test_blocks_are_typed_where_they_are_said_to_be() -> None:
+    needs = {one.needs for one in BLOCKS}
+    for need, place in TYPED.items():
+        assert need in needs
+        assert f'"{need}"' in (ROOT / place).read_text()
+
+
+@pytest.mark.parametrize(
+    "block", [one for one in BLOCKS if one.needs not in ("", UNRUN, *TYPED)], ids=str
+)
 def test_the_verbs_of_a_block_that_needs_more_stand_in_tests_that_have_it(
     block: CodeBlock,
 ) -> None:
