@@ -15,7 +15,13 @@ from fakes.agent_handler import FakeAgentHandler
 from lab.direct_server import decided, hear_state, serving
 from lab.raw_agent import connect_agent, trust_anybody
 from lab.waiting import eventually
-from vpplb.direct.messages import AgentHello, ProgrammedReport, dump_hello, dump_report
+from vpplb.direct.messages import (
+    MOST_BYTES,
+    AgentHello,
+    ProgrammedReport,
+    dump_hello,
+    dump_report,
+)
 from vpplb.direct.server import RefusalReason
 
 pytestmark = pytest.mark.slow
@@ -87,6 +93,16 @@ async def test_a_packed_message_is_no_way_to_send_more_than_is_read() -> None:
         assert (await agent.wait_closed())[0] == 1002
         await eventually(lambda: server.agent_count == 0, "it is gone")
         assert server.refused == {RefusalReason.GARBAGE: 1}
+
+
+async def test_the_longest_message_is_read() -> None:
+    """An answer may be as long as that, and is told from a longer one by whoever writes it."""
+    handler = FakeAgentHandler()
+    async with serving(handler) as server, connect_agent(server.listen_port) as agent:
+        await hear_state(agent)
+        await agent.say(dump_hello(AgentHello(version="1")).ljust(MOST_BYTES))
+        await eventually(lambda: handler.said, "it is read")
+        assert server.refused == {}
 
 
 async def test_a_message_in_a_great_many_pieces_is_bounded_as_any_other() -> None:

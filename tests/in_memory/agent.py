@@ -16,7 +16,7 @@ from fakes.clock import FakeClock
 from fakes.load_balancer import FakeLoadBalancer
 from fakes.operator_connections import FakeConnections
 from vpplb.agent.dataplane_reporter import SPACING, DataplaneReporter
-from vpplb.agent.direct_road import DirectRoad
+from vpplb.agent.direct_road import DirectRoad, MakeConnections
 from vpplb.agent.frontend_outcomes import FrontendOutcomes
 from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
@@ -109,6 +109,7 @@ class LocalAgent:
         default: DesiredSettings | None = None,
         lapsed: Callable[[], bool] = lambda: False,
         traces: FailoverTraces | None = None,
+        connections: MakeConnections = FakeConnections,
     ) -> None:
         self.server, self.lb = server or FakeApiServer(), lb or FakeLoadBalancer()
         self.clock, self.registry = FakeClock(), MetricsRegistry("agent")
@@ -160,7 +161,7 @@ class LocalAgent:
         self.selector.set_labels(labels or {})
         lease = ObjectKey("kube-system", "vpplb-operator")
         self.road = DirectRoad(
-            FakeConnections,
+            connections,
             (),
             decisions=self.decisions,
             selector=self.selector,

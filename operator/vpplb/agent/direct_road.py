@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 from vpplb import __version__
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 LOOKUP = (0.5, 120.0)
 """Seconds between looks at the Lease while no operator is connected, doubled from first to last.
 Where operators have the direct road off, a thousand agents ask for it eleven times a second."""
+UNLED = (40.0, 120.0)
+"""Seconds between such looks while operators are connected of which none leads: the first is longer
+than it takes to elect another. What they know of each other may be out of date."""
 HELLO_AGAIN = 10.0
 """Seconds before a leader of an outdated term is told so again."""
 SEND_RETRY = 0.1
@@ -74,8 +78,9 @@ class DirectRoad:
         self.whole = asyncio.Event()
         """Set once a leader has sent its whole state."""
         self._leader: ConnectedLeader | None = None
-        self._led, self._looked = asyncio.Event(), asyncio.Event()
-        self._outdated = asyncio.Event()
+        self._led, self._unled = asyncio.Event(), asyncio.Event()
+        self._unled.set()
+        self._looked, self._outdated = asyncio.Event(), asyncio.Event()
 
     # --- what is to be seen ------------------------------------------------------------------
 
@@ -132,6 +137,7 @@ class DirectRoad:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.connections.run())
             group.create_task(self._look_up())
+            group.create_task(self._look_further())
             group.create_task(self.send_reports())
             group.create_task(self.warn_outdated())
             group.create_task(self._answers.run())
@@ -148,6 +154,21 @@ class DirectRoad:
             await asyncio.sleep(backoff_seconds(failures, *LOOKUP, jitter=random.random()))
             if self.connections.is_connected:
                 failures = 0
+
+    async def _look_further(self) -> None:
+        """Ask it as well where operators are connected, and for long none of them has led."""
+        failures = 0
+        while True:
+            await self._unled.wait()
+            failures += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(
+                    backoff_seconds(failures, *UNLED, jitter=random.random())
+                ):
+                    await self._led.wait()
+                    failures = 0
+            if failures and self.connections.is_connected:
+                self.connections.add_operators(await self._lookup.find_operators())
 
     async def send_reports(self) -> None:
         """Tell whoever leads what VPP has, and each change of it, until cancelled."""
@@ -188,9 +209,11 @@ class DirectRoad:
         self._reporter.set_direct(leader.identity if leader else None)
         if leader is None:
             self._led.clear()
+            self._unled.set()
         else:
             self._outcomes.begin_whole()
             self._led.set()
+            self._unled.clear()
 
     def on_batch(self, batch: DecisionBatch) -> None:
         self.on_leader(self.connections.leader)  # a status may have told of a later term

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from vpplb.controller.operator_directory import OperatorDirectory
@@ -155,13 +155,24 @@ async def find_local_host(server: str) -> str:
         found = await asyncio.get_running_loop().getaddrinfo(
             url.hostname, url.port or 443, type=socket.SOCK_DGRAM
         )
-        family, *_, address = found[0]
-        with socket.socket(family, socket.SOCK_DGRAM) as looking:
-            looking.connect(address)  # sends nothing
-            local: str = looking.getsockname()[0]
+        local = _first_local((family, address) for family, *_, address in found)
         return parse_advertised(f"{local}:1").removesuffix(":1")
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"no address of this host reaches {server} ({error}): say by --direct-advertise where"
             " agents reach this operator, or do without them by --no-direct"
         ) from error
+
+
+def _first_local(targets: Iterable[tuple[int, Any]]) -> str:
+    """Return from where the first of these, each a family and an address, is reached (OSError)."""
+    failed = OSError("it has no address")
+    for family, address in targets:
+        with socket.socket(family, socket.SOCK_DGRAM) as looking:
+            try:
+                looking.connect(address)  # sends nothing
+            except OSError as error:
+                failed = error
+            else:
+                return str(looking.getsockname()[0])
+    raise failed

@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 RETRY = (0.2, 5.0)
 """Seconds before connecting again, doubled from the first to the last."""
+STRANGER_RETRY = (1.0, 60.0)
+"""The same where somebody else answers at its address, to whom each try costs a handshake: what was
+published is of a process that is no more, and stands there for a quarter of an hour."""
 ROLE_TIMEOUT = 5.0
 """Seconds from the first packet to an operator's word who it is."""
 HEARTBEAT = 6.0
@@ -165,6 +168,11 @@ class OperatorConnections:
         if self._disconnected.is_set():
             self._set_known(operators)
 
+    def add_operators(self, operators: Iterable[OperatorAddress]) -> None:
+        """Take these for some of those that there are; whoever is connected stays."""
+        connected = (one for one, at in self._connections.items() if at.role)
+        self._set_known([*connected, *operators, *self._connections])
+
     async def send_report(self, report: ProgrammedReport) -> bool:
         """Send to the leader; return whether there was one to send it to."""
         return await self._send_leader(dump_report(report))
@@ -211,6 +219,7 @@ class OperatorConnections:
     ) -> None:
         told = ""
         while True:
+            retry = RETRY
             try:
                 await self._converse(session, operator, connection)
             except (
@@ -219,6 +228,8 @@ class OperatorConnections:
                 ValueError,
             ) as error:  # TimeoutError is of OSError
                 why = _explain(error)
+                if isinstance(error, aiohttp.ServerFingerprintMismatch):
+                    retry = STRANGER_RETRY
             except Exception as error:  # a bug, which must not cost us the other operators
                 log.exception("operator %s", operator.identity)
                 why = repr(error)
@@ -231,7 +242,7 @@ class OperatorConnections:
             told = why
             self._note_roles()
             jitter = random.random()
-            await asyncio.sleep(backoff_seconds(connection.failures, *RETRY, jitter=jitter))
+            await asyncio.sleep(backoff_seconds(connection.failures, *retry, jitter=jitter))
 
     async def _converse(
         self,
@@ -247,7 +258,7 @@ class OperatorConnections:
             protocols=(PROTOCOL,),
             ssl=aiohttp.Fingerprint(bytes.fromhex(operator.fingerprint)),
             heartbeat=HEARTBEAT,
-            max_msg_size=MOST_BYTES,
+            max_msg_size=MOST_BYTES + 1,  # the first size that aiohttp refuses
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
         )
         async with asyncio.timeout(ROLE_TIMEOUT) as limit, connecting as socket:

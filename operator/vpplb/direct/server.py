@@ -230,7 +230,7 @@ class DirectServer:
             timeout=CLOSING,
             autoping=False,
             compress=False,
-            max_msg_size=MOST_BYTES,
+            max_msg_size=MOST_BYTES + 1,  # the first size that aiohttp refuses
             protocols=(PROTOCOL,),
         )
         if websocket.can_prepare(request).protocol != PROTOCOL:

@@ -1,10 +1,11 @@
 """Who an agent is: its ServiceAccount's token, verified by the keys that the cluster publishes.
 
 The keys are kept, and fetched anew every few minutes and when a token names one that is not
-known. So agents are let in while the API server is away, and a key that the cluster takes back is
-believed for no longer than `REFRESH_EVERY`. What a token says is the API server's word: for whom
-it is (`aud`), whose it is (`sub`), until when (`exp`), and on which node its pod runs. It does not
-tell what happened since: that of a pod that was deleted is good until it expires.
+known, or an issuer that is not. So agents are let in while the API server is away, and a key that
+the cluster takes back is believed for no longer than `REFRESH_EVERY`. What a token says is the API
+server's word: for whom it is (`aud`), whose it is (`sub`), until when (`exp`), and on which node
+its pod runs. It does not tell what happened since: that of a pod that was deleted is good until it
+expires.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ ALGORITHMS = frozenset(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits i
 """Signatures that are believed: of key pairs alone, never `none` nor those of a shared key."""
 LEEWAY = 30.0
 """Seconds by which the clocks of the API server and ours may differ."""
+MOST_ISSUERS = 4
+"""Names of the issuer that are believed: the present one, and those that the cluster had before.
+Tokens of a name of before go on until they expire, as long as their key is published."""
 MOST_KEYS = 64
 MOST_KEY_CHARS = 8 * 1024
 """How many published keys are kept, and how long one may be."""
@@ -83,7 +87,7 @@ class TokenVerifier:
     fetch_keys: Callable[[], Awaitable[IssuerKeys]]
     account: ObjectKey
     trouble: str = "the cluster's keys have not been fetched yet"
-    _issuer: str = ""
+    _issuers: tuple[str, ...] = ()
     _keys: Mapping[str, jwt.PyJWK] = field(default_factory=dict)
     _fetch_again: float = -math.inf
     _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -96,8 +100,10 @@ class TokenVerifier:
 
     async def verify_token(self, token: str, node: str) -> AgentIdentity:
         """Return whose token it is, where that is the agent of `node`; else TokenRefused."""
-        key = await self._find_key(_read_key_id(token))
-        claims = self._decode_token(token, key)
+        key_id = _read_key_id(token)
+        if _read_issuer(token) not in self._issuers:  # the cluster may have another name by now
+            await self._refresh_keys()
+        claims = self._decode_token(token, await self._find_key(key_id))
         if claims["sub"] != self._subject:
             raise _forbid(f"the token is of {claims['sub']}, and agents are {self._subject}")
         identity = _read_identity(claims)
@@ -142,7 +148,9 @@ class TokenVerifier:
             if not keys:
                 self._note_trouble("the cluster publishes no key that can be used")
                 return
-            self._issuer, self._keys, self.trouble = fetched.issuer, keys, ""
+            before = [one for one in self._issuers if one != fetched.issuer]
+            self._issuers = (fetched.issuer, *before)[:MOST_ISSUERS]
+            self._keys, self.trouble = keys, ""
 
     def _note_trouble(self, why: str) -> None:
         level = logging.DEBUG if self.trouble == why else logging.WARNING
@@ -157,7 +165,7 @@ class TokenVerifier:
                 key,
                 algorithms=[key.algorithm_name],
                 audience=AUDIENCE,
-                issuer=self._issuer,
+                issuer=self._issuers,
                 leeway=LEEWAY,
                 options={"require": _CLAIMS},
             )
@@ -187,6 +195,14 @@ def _read_key_id(token: str) -> str:
     if str(header.get("alg")) not in ALGORITHMS:
         raise _refuse("the token is not signed by a key pair that is believed")
     return str(header.get("kid", ""))
+
+
+def _read_issuer(token: str) -> object:
+    """Return the issuer that a token claims to be of."""
+    try:
+        return jwt.decode(token, options={"verify_signature": False}).get("iss")
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        raise _refuse("what was sent is no token") from None
 
 
 def _load_keys(published: Iterable[Mapping[str, Any]]) -> dict[str, jwt.PyJWK]:

@@ -104,3 +104,18 @@ async def test_the_address_is_the_one_towards_the_api_server() -> None:
     assert await find_local_host("https://[::1]:6443") == "[::1]"
     with pytest.raises(ConfigError, match=r"no address of this host reaches https://name\.invalid"):
         await find_local_host("https://name.invalid")
+
+
+async def test_of_several_addresses_of_the_api_server_one_that_is_reached_is_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name may have addresses of a family that this host has no road to."""
+    unreachable, reached = [
+        (socket.AF_INET, socket.SOCK_DGRAM, 17, "", (host, 443))
+        for host in ("255.255.255.255", "127.0.0.1")
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [unreachable, reached])
+    assert await find_local_host("https://name.example") == "127.0.0.1"
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [unreachable])
+    with pytest.raises(ConfigError, match=r"no address of this host reaches .* denied"):
+        await find_local_host("https://name.example")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -336,6 +337,19 @@ async def test_another_certificate_than_the_published_one_is_shown_no_token(
             assert operator.tokens == []
 
 
+async def test_whoever_answers_at_the_address_of_another_is_soon_tried_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "RETRY", (0.01, 0.01))
+    async with DirectOperator("op-2") as operator:
+        gone = replace(operator.address, identity="op-1", fingerprint="ab" * 32)
+        operator.role = replace(operator.role, operators=(gone, operator.address))
+        async with agent_of(tmp_path, operator.address) as agent:
+            await agent.connected(operator)
+            await asyncio.sleep(1)
+            assert agent.connections.connections[gone].failures in (1, 2)
+
+
 async def test_another_operator_at_an_address_is_not_listened_to(tmp_path: Path) -> None:
     async with DirectOperator("op-2", leads=True, term=9) as operator:
         wrong = replace(operator.address, identity="op-1")
@@ -415,6 +429,22 @@ async def test_an_operator_that_is_dead_without_a_word_is_noticed(
         operator.freeze()
         await eventually(lambda: agent.connections.leader is None, "it is taken for dead", within=3)
         operator.thaw()
+
+
+async def test_an_agent_that_was_stopped_for_a_while_takes_no_operator_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "HEARTBEAT", 0.6)
+    async with (
+        DirectOperator("op-1", leads=True, term=1) as operator,
+        agent_of(tmp_path, operator.address) as agent,
+    ):
+        await agent.connected(operator)
+        for _ in range(2):
+            await asyncio.sleep(0.4)
+            time.sleep(1)  # noqa: ASYNC251 (the whole loop stands still)
+        await asyncio.sleep(0.5)
+        assert (operator.connections, agent.told.leaders) == (1, [agent.connections.leader])
 
 
 async def test_a_role_that_flips_costs_nothing_but_words(tmp_path: Path) -> None:

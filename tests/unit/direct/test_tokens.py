@@ -251,6 +251,45 @@ async def test_a_new_key_is_fetched_when_a_token_names_it(
     assert issuer.asked == 2
 
 
+async def test_a_cluster_that_is_renamed_is_asked_for_its_name_when_a_token_tells_the_new_one(
+    issuer: TokenIssuer, verifier: TokenVerifier
+) -> None:
+    """An API server may get another `--service-account-issuer`, and go on with its keys."""
+    await verifier.verify_token(issuer.issue_token("n1"), "n1")
+    issuer.issuer = "https://renamed.example"
+    await asyncio.sleep(RETRY_EVERY)
+    await verifier.verify_token(issuer.issue_token("n1"), "n1")
+    assert issuer.asked == 2
+
+
+async def test_tokens_with_the_name_of_before_are_believed_while_their_key_is_published(
+    issuer: TokenIssuer, verifier: TokenVerifier
+) -> None:
+    """The kubelet renews them by their age alone, most of a day later."""
+    running = asyncio.create_task(verifier.run())
+    await asyncio.sleep(1)
+    old = issuer.issue_token("n1")
+    for number in range(2):
+        issuer.issuer = f"https://renamed-{number}.example"
+        await asyncio.sleep(REFRESH_EVERY)
+        await verifier.verify_token(issuer.issue_token("n1"), "n1")
+        await verifier.verify_token(old, "n1")
+    issuer.rotate_key()
+    await asyncio.sleep(REFRESH_EVERY)
+    assert "does not publish" in str(await refusal(verifier, old))
+    running.cancel()
+
+
+async def test_tokens_of_another_issuer_do_not_make_us_ask_more_often(
+    issuer: TokenIssuer, verifier: TokenVerifier
+) -> None:
+    for _ in range(100):
+        token = issuer.issue_token("n1", iss="https://elsewhere")
+        assert "another issuer" in str(await refusal(verifier, token))
+        await asyncio.sleep(0.5)
+    assert issuer.asked <= 100 * 0.5 / RETRY_EVERY + 1
+
+
 async def test_a_key_that_the_cluster_takes_back_is_believed_for_minutes_at_most(
     issuer: TokenIssuer, verifier: TokenVerifier
 ) -> None:
