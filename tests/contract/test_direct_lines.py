@@ -19,6 +19,9 @@ from vpplb.direct.messages import (
     MOST_BYTES,
     AgentHello,
     ProgrammedReport,
+    VipsAnswer,
+    VipsRequest,
+    dump_answer,
     dump_hello,
     dump_report,
 )
@@ -60,6 +63,26 @@ async def test_what_an_older_connection_says_counts_no_more_once_there_is_a_newe
         await eventually(lambda: handler.said, "the newer one is heard")
         await older.wait_closed()
         assert handler.said == [("n1", AgentHello(version="new"))]
+
+
+async def test_what_was_asked_on_an_older_connection_answers_no_question_of_a_newer_one() -> None:
+    """An agent may still read its VPP for the one when it is asked the other."""
+    async with serving(FakeAgentHandler()) as server:
+        async with connect_agent(server.listen_port) as older:
+            await hear_state(older)
+            lost = asyncio.create_task(server.request_vips("n1", WEB))
+            before = await older.hear()
+        async with connect_agent(server.listen_port) as newer:
+            await hear_state(newer)
+            asking = asyncio.create_task(server.request_vips("n1", key("api")))
+            request = await newer.hear()
+            assert isinstance(before, VipsRequest)
+            assert isinstance(request, VipsRequest)
+            for asked in (before, request):
+                page = {"vips": [str(asked.frontend)]}
+                await newer.say(dump_answer(VipsAnswer(number=asked.number, page=page)))
+            assert await asking == {"vips": ["default/api"]}
+        lost.cancel()
 
 
 async def test_an_agent_that_goes_on_speaking_instead_of_closing_holds_up_no_end(

@@ -91,7 +91,6 @@ class AgentConnection:
         self._role: bytes | None = None
         self._due = OrderedDict[ObjectKey, None]()  # what has waited for longest goes first
         self._begins = False
-        self._numbered = 0
         self._asked: dict[int, asyncio.Future[VipsAnswer]] = {}
         self._draining: asyncio.Task[None] | None = None
         # Writing is paused while anything waits that the kernel has no room for: see `flush`.
@@ -165,12 +164,15 @@ class AgentConnection:
 
     # --- questions ---------------------------------------------------------------------------
 
-    async def request_vips(self, frontend: ObjectKey | None) -> Mapping[str, object]:
-        """Ask what VPP has of a frontend, or of all, as the agent shows it (AgentSilent)."""
+    async def request_vips(self, number: int, frontend: ObjectKey | None) -> Mapping[str, object]:
+        """Ask what VPP has of a frontend, or of all, as the agent shows it (AgentSilent).
+
+        `number` is that of no other question, also on the node's connections of before: what was
+        asked there may be answered here.
+        """
         if self._protocol.writing_paused or len(self._asked) >= MOST_ASKED:
             raise AgentSilent(f"the agent of {self.node} does not take what it is sent")
-        self._numbered += 1
-        request = VipsRequest(number=self._numbered, frontend=frontend)
+        request = VipsRequest(number=number, frontend=frontend)
         answered = asyncio.get_running_loop().create_future()  # of a VipsAnswer
         self._asked[request.number] = answered
         self._write_frame(_frame_text(dump_request(request)))

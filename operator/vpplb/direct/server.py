@@ -10,10 +10,11 @@ import asyncio
 import logging
 import resource
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
+from itertools import count
 from typing import Self
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
@@ -112,6 +113,7 @@ class DirectServer:
     refused: Counter[RefusalReason] = field(default_factory=Counter)
     _refusals: RefusalLog = field(default_factory=RefusalLog)
     _sent_before: int = 0
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _connections: dict[str, AgentConnection] = field(default_factory=dict)
     _leaving: set[asyncio.Task[None]] = field(default_factory=set)
     _listener: TlsConnections = field(init=False)
@@ -185,7 +187,7 @@ class DirectServer:
         connection = self._connections.get(node)
         if connection is None:
             raise AgentSilent(f"the agent of {node} is not connected to this operator")
-        return await connection.request_vips(frontend)
+        return await connection.request_vips(next(self._numbers), frontend)
 
     # --- requests ----------------------------------------------------------------------------
 
