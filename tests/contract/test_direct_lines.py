@@ -1,17 +1,15 @@
 """What an operator is to agents whose line, or whose end of it, is not as it should be."""
 
 import asyncio
-import resource
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack
 
 import pytest
 
 from data.objects import key
 from fakes.agent_handler import FakeAgentHandler
+from lab.descriptors import count_descriptors, descriptors
 from lab.direct_server import decided, hear_state, serving
 from lab.raw_agent import connect_agent, trust_anybody
 from lab.waiting import eventually
@@ -167,18 +165,3 @@ async def test_more_agents_are_served_than_a_process_may_have_descriptors_unless
         for number in range(30):
             await parts.enter_async_context(connect_agent(server.listen_port, f"n{number}"))
         assert server.agent_count == 30
-
-
-def count_descriptors() -> int:
-    return len([*Path("/proc/self/fd").iterdir()])
-
-
-@contextmanager
-def descriptors(most: int) -> Iterator[None]:
-    """Let this process have no more descriptors, unless it asks for more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
