@@ -297,7 +297,10 @@ async def measure_change(
         "100 ms",
         worst < 100,
     )
-    show("and until all have said that VPP has it", f"p50 {statistics.median(heard):.0f} ms")
+    show(
+        "and until all have said that VPP has it",
+        f"p50 {statistics.median(heard):.0f} ms, longest {max(heard):.0f} ms",
+    )
     show("the same by the clock, agents included", f"p50 {statistics.median(walls):.0f} ms")
     show(
         "from the last node's answer until the status that says so is handed to the API server",

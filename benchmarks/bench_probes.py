@@ -251,6 +251,8 @@ async def in_turns(rival: Rival, probe: ProbeKind, load: Load) -> Costs:
     return their_cost, our_cost
 
 
+missed: list[str] = []
+
 TOGETHER, IN_TURNS = "together", "in turns"
 WAYS = {TOGETHER: together, IN_TURNS: in_turns}
 
@@ -266,6 +268,8 @@ async def compare(
         columns.append(ratio if bound is None else f"{ratio} (wanted ≤ {bound:.2f})")
         met = met and (bound is None or ours <= bound * theirs)
     verdict = "" if met else "   NOT MET"
+    if not met:
+        missed.append(f"{name} {load}")
     print(f"  {name:16} {load!s:18} {rival.name:8} {'   '.join(columns)}{verdict}", flush=True)
 
 
@@ -473,6 +477,9 @@ def main() -> None:
         os.execvp(command[0], command)
     describe()
     asyncio.run(measure(make_large_registry(max(1, round(1000 * SHARE)), 10)))
+    if missed:
+        print(f"missed: {'; '.join(missed)}")
+    sys.exit(1 if missed else 0)
 
 
 if __name__ == "__main__":
