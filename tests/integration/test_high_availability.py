@@ -21,6 +21,8 @@ from cluster.api_proxy import ApiProxy, object_writes, writes
 from cluster.control_plane import ControlPlane
 from cluster.main_job import INTERVAL, MainJob, main_job
 from cluster.stage import NodeStage, ServiceProcess, electing, stage
+from lab.described_api import validate_events
+from lab.event_reader import EventReader
 from lab.http_get import http_get
 from lab.waiting import stays, wait_for
 
@@ -195,6 +197,12 @@ def neutral(job: MainJob, successor: RunningOperator) -> Iterator[None]:
     assert successor.written(since) == []
 
 
+def told_leaders(reader: EventReader) -> set[str]:
+    """Return whom events say to lead, by names without what a process adds."""
+    told = [one.data["leader"] for one in reader.events if one.type == "operator"]
+    return {name.partition("_")[0] for name in told}
+
+
 def wait_leads(operator: RunningOperator) -> float:
     """Return how many seconds passed until it led."""
     start = time.monotonic()
@@ -234,10 +242,16 @@ def test_sigterm_hands_over_within_a_second_and_changes_nothing(
     pair: OperatorPair, job: MainJob
 ) -> None:
     leader, standby = pair.roles()
-    with measured_gap(job, SERVING) as gap, neutral(job, standby):
+    with (
+        EventReader(f"{standby.service.http}/api/v1/events") as reader,
+        measured_gap(job, SERVING) as gap,
+        neutral(job, standby),
+    ):
         os.kill(leader.service.program.pid, signal.SIGTERM)
         took = wait_leads(standby)
         assert wait_exit(leader) == 0
+        wait_for(lambda: standby.name in told_leaders(reader), "whoever follows events is told")
+    validate_events(standby.service.http, reader.events)
     assert took <= 1.0 + SLACK
     assert gap.longest <= 1.0 + INTERVAL + SLACK
     print(f"SIGTERM: led after {took:.2f} s, longest gap in probing {gap.longest:.2f} s")  # noqa: T201 (measured)

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPResponse
 from pathlib import Path
@@ -18,6 +18,7 @@ import yaml
 from cluster.main_job import MainJob
 from cluster.stage import VPPLB, SimulatedVpp
 from data.manifests import backend, frontend, manifest
+from lab.described_api import read, validate, validate_events
 from lab.event_reader import EventReader, ReadEvent
 from lab.http_get import http_get
 from lab.processes import Program, free_port
@@ -52,27 +53,6 @@ def check_api(base: str, *headers: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "generated" in done.stdout, done.stdout
-
-
-def read(url: str) -> Any:
-    status, text = http_get(url)
-    assert status == 200, text
-    return json.loads(text)
-
-
-def validate(base: str, value: object, name: str) -> None:
-    """Compare a value with a schema of a program's document."""
-    schemas = read(f"{base}/api/v1/openapi.json")["components"]["schemas"]
-    schema = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}}
-    jsonschema.Draft202012Validator(schema).validate(value)
-
-
-def validate_events(base: str, events: Sequence[ReadEvent]) -> None:
-    """Compare the data of each event with the schema of its type, and an object with its kind's."""
-    for one in events:
-        validate(base, one.data, one.type)
-        if one.type in ("frontend", "backend") and not one.data.get("deleted"):
-            validate(base, one.data["object"], one.type.capitalize())
 
 
 def last_of(reader: EventReader, type: str) -> Any:
@@ -156,6 +136,10 @@ def test_what_people_do_is_answered_and_told_as_the_document_says(acting: LocalP
 
 def test_people_are_answered_as_the_document_says_whatever_they_send(acting: LocalProgram) -> None:
     check_api(acting.http, f"Cookie: {sign_in(acting.http)}")
+
+
+def test_whoever_did_not_sign_in_is_refused_as_the_document_says(acting: LocalProgram) -> None:
+    check_api(acting.http)
 
 
 def test_standalone_answers_as_its_document_says(local: LocalProgram) -> None:
@@ -266,17 +250,21 @@ def test_the_vips_of_a_node_are_unknown_without_its_agent_and_of_no_node_there_a
 
 def test_each_event_of_the_operator_is_as_the_document_says(running: MainJob) -> None:
     base = running.stage.operator.http
+    running.kubectl.apply(running.frontend(pools={"main": ["nginx0"], "spare": ["nginx1"]}))
+    running.wait_weights({"nginx0": 100, "nginx1": 0})
     with EventReader(f"{base}/api/v1/events") as reader:
         for state, paused in (("paused", True), ("up", False)):
             patch = [{"op": "add", "path": "/spec/paused", "value": paused}]
             running.kubectl.patch("vbe", "nginx0", patch)
             running.wait_state("nginx0", state)
-        wanted = {"transition", "frontend", "backend"}
+        wanted = {"transition", "frontend", "backend", "failover"}
         wait_for(lambda: wanted <= reader.read_types(), "each kind of event")
     went = [one.data for one in reader.events if one.type == "transition"]
     name = f"{running.kubectl.namespace}/nginx0"
     steps = [(one["from"], one["to"]) for one in went if one["backend"] == name]
     assert steps == [("up", "paused"), ("paused", "unknown"), ("unknown", "up")]
+    fallen = [(one.data["from"], one.data["to"]) for one in reader.events if one.type == "failover"]
+    assert fallen[:1] == [("main", "spare")]
     validate_events(base, reader.events)
 
 

@@ -454,3 +454,18 @@ def test_a_verb_takes_three_tenths_of_a_second_with_kubectl_behind_it(
 ) -> None:
     arguments = verb.format(node=stage.node, url=stage.agent.http).split()
     takes_less(lambda: plugin.run_once(*arguments), 0.3, f"kubectl vpplb {verb}")
+
+
+@pytest.mark.parametrize("losing", ["--down nginx2", "-f {manifest}"])
+def test_a_plan_takes_twice_as_long_since_it_reads_whole_objects(
+    plugin: Plugin, tmp_path: Path, losing: str
+) -> None:
+    """Half of it is the import of pydantic and of what describes the kinds, VPP's calls a tenth."""
+    path = tmp_path / "web.yaml"
+    path.write_text(yaml.safe_dump(plugin.job.frontend(pools=POOLS)))
+    arguments = losing.format(manifest=path).split()
+    takes_less(lambda: plugin.run_once("plan", *arguments), 0.6, f"kubectl vpplb plan {losing}")
+
+
+def test_completion_takes_three_tenths_of_a_second(plugin: Plugin) -> None:
+    takes_less(lambda: plugin.run_once("__complete", "pause"), 0.3, "completing -n by namespaces")
