@@ -41,11 +41,12 @@ ELSEWHERE = {
     ),
     "plugin": ("tests/integration/test_kubectl_plugin.py",),
     "policy": ("tests/integration/test_policies.py",),
-    "vips": ("tests/integration/test_monitor.py", "tests/unit/cli/verbs/test_monitor.py"),
 }
 """What commands of `sh` blocks need beside this machine, and where tests run them."""
 TYPED = {
     "debian": "tests/integration/test_debian_package.py",
+    "router": "tests/integration/test_router_pages.py",
+    "vips": "tests/integration/test_router_pages.py",
 }
 """What commands need whose blocks a test types as they stand."""
 READERS = {

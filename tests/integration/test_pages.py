@@ -1,8 +1,6 @@
 """The commands of the documentation's pages, typed as a reader would; the output is compared."""
 
-import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from cluster.reader import ClusterReader, cluster_reader
-from cluster.stage import VPPLB, SimulatedVpp
+from cluster.stage import VPPLB
 from data.pages import LOCAL, ROOT, CommandStep, list_blocks, list_spans
 from lab.page_session import PageSession, matches
 from lab.processes import free_port
+from lab.router_reader import ENDED_BY_TIMEOUT
 from lab.servers import CountingHttpServer
-from lab.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -132,7 +130,6 @@ spec:
       backends: [{{name: nginx2}}]
 """
 """What the page about the plugin shows: a frontend before servers on loopback."""
-ENDED_BY_TIMEOUT = 124
 
 
 @pytest.mark.control_plane
@@ -169,53 +166,3 @@ def _type_step(reader: ClusterReader, step: CommandStep) -> None:
     lines = None if verb in ("pause", "resume", "weight", "plan") else 0 if endless else 1
     expected = [reader.shell.swap(line) for line in step.output[:lines]]
     assert matches(expected, printed.splitlines()[:lines]), said
-
-
-VPP = "/run/vpp/api.sock"
-
-
-@pytest.fixture
-def on_router(tmp_path: Path) -> Iterator[PageSession]:
-    """Give a shell beside a VPP, with README's manifests in a folder."""
-    vpp, manifests = SimulatedVpp(tmp_path), tmp_path / "manifests"
-    manifests.mkdir()
-    written = [one.text for one in list_blocks(ROOT / "README.md") if one.language == "yaml"]
-    (manifests / "web.yaml").write_text("\n".join(written))
-    swaps = {VPP: str(vpp.socket), "/etc/vpplb/manifests": str(manifests)}
-    env = {
-        "PATH": f"{VPPLB.parent}{os.pathsep}{os.environ['PATH']}",
-        "VPPLB_CONTROL_SOCKET": str(tmp_path / "control.sock"),
-    }
-    with ExitStack() as stack:
-        stack.callback(vpp.stop)
-        yield stack.enter_context(PageSession(tmp_path, env, swaps))
-
-
-def _type_on_router(shell: PageSession, command: str) -> None:
-    verb = re.sub(r"^vpplb (ctl )?", "", command).split()[0]
-    ends = {"plan": 1, "watch": ENDED_BY_TIMEOUT}.get(verb, 0)
-    here = f"VPPLB_VPP_API_SOCKET={VPP} VPPLB_STATE_FILE=state.json VPPLB_HTTP_ADDRESS="
-    typed = {"standalone": f"{here} {command} >log 2>&1 &", "watch": f"timeout 5 {command}"}
-    status, printed = shell.run(typed.get(verb, command))
-    assert status == ends, f"{command}\n{printed}"
-
-
-def test_ten_minutes_on_a_router_are_true(on_router: PageSession, tmp_path: Path) -> None:
-    for block in list_blocks(ROOT / "docs/start-router.md"):
-        for step in block.list_steps() if block.language == "sh" else ():
-            _type_on_router(on_router, step.command)
-            if " standalone " in step.command:
-                wait_for((tmp_path / "control.sock").exists, "it can be steered")
-    _, said = on_router.run("vpplb ctl backends -o json")
-    assert [(one["name"], one["state"]) for one in json.loads(said)] == [("nginx0", "paused")]
-    on_router.run("kill %1 && wait %1")
-
-
-def test_the_commands_of_the_page_about_routers_are_true(on_router: PageSession) -> None:
-    """All but what asks a cluster; `test_plan_for_a_node.py` has that."""
-    (block,) = [one for one in list_blocks(ROOT / "docs/router.md") if one.language == "sh"]
-    steps = [step.command for step in block.list_steps()]
-    here = [command for command in steps if "--node" not in command]
-    assert len(here) == len(steps) - 1
-    for command in here:
-        _type_on_router(on_router, command)
