@@ -9,6 +9,7 @@ import pytest
 
 from data.pages import PAGES, ROOT, CodeBlock, list_blocks, list_spans
 from lab.router_reader import RouterReader, router_reader
+from lab.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -51,8 +52,12 @@ def test_ten_minutes_on_a_router_are_true(on_router: RouterReader) -> None:
     for block in list_blocks(ROOT / "docs/start-router.md"):
         for step in block.list_steps() if block.language == "sh" else ():
             on_router.type_command(step.command)
-    said = on_router.type_command("vpplb ctl backends -o json")
-    assert [(one["name"], one["state"]) for one in json.loads(said)] == [("nginx0", "paused")]
+
+    def states() -> list[str]:
+        said = on_router.type_command("vpplb ctl backends -o json")
+        return [one["state"] for one in json.loads(said)]
+
+    wait_for(lambda: states() == ["paused"], "it is paused")
     on_router.shell.run("kill %1 && wait %1")
 
 
