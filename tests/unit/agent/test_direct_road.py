@@ -81,3 +81,37 @@ async def test_while_somebody_leads_the_lease_is_not_asked_for(
             asked = len(server.requests)
             await asyncio.sleep(0.5)
             assert len(server.requests) == asked
+
+
+async def test_no_proxy_of_the_environment_stands_between_an_agent_and_its_operators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have to be one that reaches pods, and could only end the connection."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "WSS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    server = FakeApiServer()
+    async with DirectOperator("op-1", leads=True, term=5) as leader:
+        publish(server, leader)
+        async with agent_of(server, tmp_path) as agent:
+            await eventually(lambda: agent.road.is_led, "it is connected")
+
+
+async def test_an_operator_is_found_anew_by_whoever_could_not_find_it_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of its kind were replaced at once: nothing of what the agent knew is so any more."""
+    monkeypatch.setattr(direct_road, "LOOKUP", (0.05, 0.2))
+    server = FakeApiServer()
+    async with DirectOperator("op-1", leads=True, term=5) as before:
+        publish(server, before)
+        async with agent_of(server, tmp_path) as agent:
+            await eventually(lambda: agent.road.is_led, "it is connected")
+            await before.__aexit__()
+            await eventually(lambda: not agent.road.is_led, "it is lost")
+            async with DirectOperator("op-2", leads=True, term=6) as after:
+                publish(server, after)
+                expected = ConnectedLeader(identity="op-2", term=6)
+                await eventually(lambda: agent.road.connections.leader == expected, "it is found")
+                known = set(agent.road.connections.connections)
+                assert known == {after.address}
+        await before.__aenter__()
