@@ -3,18 +3,15 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from cluster.reader import ClusterReader, cluster_reader
+from cluster.reader import cluster_reader
 from cluster.stage import VPPLB
-from data.pages import LOCAL, ROOT, CommandStep, list_blocks, list_spans
+from data.pages import LOCAL, ROOT, list_blocks, list_spans
 from lab.page_session import PageSession, matches
 from lab.processes import free_port
-from lab.router_reader import ENDED_BY_TIMEOUT
-from lab.servers import CountingHttpServer
 
 pytestmark = pytest.mark.slow
 
@@ -94,75 +91,3 @@ def test_the_readme_is_true(tmp_path: Path) -> None:
             if " " in command.removeprefix("kubectl "):
                 ends = " --for 3s" if command.endswith("monitor") else ""  # else it never does
                 reader.type_command(command.replace("NODE", reader.asked_node) + ends)
-
-
-SHOP = """
-apiVersion: vpplb.dev/v1alpha1
-kind: HealthCheck
-metadata: {{name: http}}
-spec: {{type: HTTP, port: {port}, interval: 200ms, timeout: 150ms, rise: 2, fall: 3}}
----
-apiVersion: vpplb.dev/v1alpha1
-kind: Backend
-metadata: {{name: nginx0}}
-spec: {{address: 127.77.1.1, healthCheckRef: {{name: http}}}}
----
-apiVersion: vpplb.dev/v1alpha1
-kind: Backend
-metadata: {{name: nginx1}}
-spec: {{address: 127.77.1.2, healthCheckRef: {{name: http}}}}
----
-apiVersion: vpplb.dev/v1alpha1
-kind: Backend
-metadata: {{name: nginx2}}
-spec: {{address: 127.77.1.3, healthCheckRef: {{name: http}}}}
----
-apiVersion: vpplb.dev/v1alpha1
-kind: Frontend
-metadata: {{name: web}}
-spec:
-  address: 192.0.2.2
-  port: 80
-  pools:
-    - name: main
-      backends: [{{name: nginx0}}, {{name: nginx1, weight: {weight}}}]
-    - name: spare
-      backends: [{{name: nginx2}}]
-"""
-"""What the page about the plugin shows: a frontend before servers on loopback."""
-
-
-@pytest.mark.control_plane
-def test_the_commands_of_the_page_about_the_plugin_are_true(tmp_path: Path) -> None:
-    """What changes is compared as a whole, of a look at all the first line: states differ here."""
-    swaps = {"node-3ec8bf": "node-1"}
-    with cluster_reader(tmp_path, {}, swaps) as reader:
-        reader.follow_page("README.md")
-        reader.type_command("kubectl delete -f examples/http-failover.yaml")
-        reader.type_command("kubectl create namespace shop")
-        swaps["node-1 --agent-url http://127.0.0.1:53605"] = reader.asked_node
-        port = free_port()
-        with ExitStack() as stack:
-            for host in (1, 2, 3):
-                address = f"127.77.1.{host}"
-                stack.enter_context(CountingHttpServer(address=address, port=port))
-            reader.kubectl.within("shop").apply(SHOP.format(port=port, weight=100))
-            (tmp_path / "checkout" / "web.yaml").write_text(SHOP.format(port=port, weight=5))
-            reader.type_command("kubectl wait -n shop --for=condition=Programmed vfe/web")
-            reader.type_command(
-                "kubectl wait -n shop --for=jsonpath={.status.state}=up vbe/nginx0 vbe/nginx1"
-            )
-            for block in list_blocks(ROOT / "docs/kubectl.md"):
-                for step in block.list_steps() if block.language == "console" else ():
-                    _type_step(reader, step)
-
-
-def _type_step(reader: ClusterReader, step: CommandStep) -> None:
-    _, _, verb, *_ = step.command.split()
-    endless = verb == "watch"
-    status, printed = reader.shell.run(f"timeout 3 {step.command}" if endless else step.command)
-    said = f"{step.command}\n{printed}"
-    assert status == {"plan": 1, "watch": ENDED_BY_TIMEOUT}.get(verb, 0), said
-    lines = None if verb in ("pause", "resume", "weight", "plan") else 0 if endless else 1
-    expected = [reader.shell.swap(line) for line in step.output[:lines]]
-    assert matches(expected, printed.splitlines()[:lines]), said
