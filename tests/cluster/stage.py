@@ -117,6 +117,14 @@ class ServiceProcess:
         self.program.start()
         self.wait_ready()
 
+    def metric(self, name: str) -> float:
+        """Return a metric's value, of the first series of this name; -1 where there is none."""
+        for line in http_get(f"{self.http}/metrics")[1].splitlines():
+            series, _, value = line.rpartition(" ")
+            if series == name or series.startswith(f"{name}{{"):
+                return float(value)
+        return -1.0
+
     def transitions(self, backend: str, state: str) -> list[float]:
         """Return when a backend has become this (`time.time()`), of an operator, by its log."""
         told = [
@@ -178,6 +186,7 @@ class NodeStage:
         directory: Path,
         *args: str,
         election: Sequence[str] = (),
+        agent_args: Sequence[str] = (),
     ) -> None:
         self.kubectl: Kubectl = plane.kubectl
         self.node = f"node-{secrets.token_hex(3)}"
@@ -202,6 +211,7 @@ class NodeStage:
             # Whatever reaches VPP in these tests is a reaction, not the regular comparison.
             "--sync-interval=1h",
             *args,
+            *agent_args,
         )
 
     def stop(self) -> None:
@@ -214,19 +224,25 @@ class NodeStage:
 
 @contextmanager
 def stage(
-    plane: ControlPlane, directory: Path, *args: str, election: Sequence[str] = ()
+    plane: ControlPlane,
+    directory: Path,
+    *args: str,
+    election: Sequence[str] = (),
+    agent_args: Sequence[str] = (),
 ) -> Iterator[NodeStage]:
     """Run everything in `directory`: with the VPP of VPPLB_TEST_VPP, else the simulator.
 
-    `args` are further options of both programs, `election` those of the operator alone that say
-    how it is elected.
+    `args` are further options of both programs, `agent_args` those of the agent alone, `election`
+    those of the operator alone that say how it is elected.
     """
     binary = os.environ.get("VPPLB_TEST_VPP")
     with ExitStack() as stack:
         vpp = RealVpp(Path(binary), directory) if binary else SimulatedVpp(directory)
         stack.callback(vpp.stop)
         tap = stack.enter_context(VppTap(directory / "tap.sock", vpp.socket))
-        running = NodeStage(plane, vpp, tap, directory, *args, election=election)
+        running = NodeStage(
+            plane, vpp, tap, directory, *args, election=election, agent_args=agent_args
+        )
         stack.callback(running.stop)
         running.operator.wait_ready()
         running.agent.wait_ready()

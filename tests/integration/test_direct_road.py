@@ -17,12 +17,16 @@ from cluster.stage import NodeStage, ServiceProcess, electing, stage
 from lab.http_get import http_get
 from lab.servers import CountingHttpServer
 from lab.waiting import stays, wait_for
+from vpplb.direct.operator_directory import PREFIX
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
 LEASE = "3s"
 BACK_AT_WORK = 10.0
 """Seconds in which statuses are true once the API server is back."""
+FOUND_AGAIN = 15.0
+"""Seconds in which an operator that is there again is connected: by then the Lease has been looked
+at four times."""
 TWO_POOLS = {"main": ["nginx0", "nginx1"], "spare": ["nginx2"]}
 NOISE = 0.25
 """Seconds by which a busy machine makes half of the failovers longer; a request that waits for the
@@ -187,6 +191,37 @@ def test_an_operator_that_restarts_without_the_api_server_takes_nothing_away(
     job.wait_weights({"nginx2": 0})
 
 
+def test_an_operator_that_restarts_with_another_certificate_is_heard_directly_again(
+    world: DirectWorld,
+) -> None:
+    """It is at the same address, so that agents meet a certificate that they do not expect."""
+    job, agent, operator = world.job, world.stage.agent, world.stage.operator
+    [before] = _read_operators(job, world.stage)
+    operator.program.kill()
+    wait_for(lambda: agent.metric("vpplb_direct_led") == 0, "the agent has lost it")
+    operator.program.start()
+    operator.wait_ready()
+    wait_for(
+        lambda: (
+            (agent.metric("vpplb_direct_led"), operator.metric("vpplb_direct_agents")) == (1, 1)
+        ),
+        "the leader is heard directly",
+        timeout=FOUND_AGAIN,
+    )
+    # Where another process has had its name meanwhile, what the one before has said is there too.
+    [after] = [
+        one
+        for one in _read_operators(job, world.stage)
+        if one["fingerprint"] != before["fingerprint"]
+    ]
+    assert after["address"] == before["address"]
+    wait_for(lambda: world.road() == after["identity"], "the Dataplane says so")
+    job.servers["nginx0"].stop()
+    job.wait_weights({"nginx0": 0, "nginx1": 100})
+    direct = 'vpplb_decision_to_vpp_seconds_count{road="direct"}'
+    wait_for(lambda: operator.metric(direct) > 0, "the operator heard so directly")
+
+
 def test_what_the_direct_road_decided_is_not_undone_by_an_agents_restart(
     world: DirectWorld,
 ) -> None:
@@ -244,6 +279,13 @@ def test_a_refused_agent_and_one_without_a_token_have_the_status_road(
 def _lease_of(running: NodeStage) -> str:
     argv = running.agent.program.argv
     return next(one.partition("=")[2] for one in argv if one.startswith("--lease-name="))
+
+
+def _read_operators(job: MainJob, running: NodeStage) -> list[dict[str, str]]:
+    """Return what the Lease of the election says of operators."""
+    lease = job.kubectl.within("kube-system").get("lease", _lease_of(running))
+    texts = lease["metadata"].get("annotations", {}).items()
+    return [json.loads(text) for name, text in texts if name.startswith(PREFIX)]
 
 
 def _connected(agent: ServiceProcess) -> int:

@@ -7,9 +7,11 @@ that another clock wrote.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from vpplb.direct.operator_directory import has_entry
 from vpplb.kube.api_types import JsonObject, KubeError, NotFound
 from vpplb.kube.client import KubeClient
 from vpplb.kube.leases.served_scopes import ServedScope, read_records
@@ -33,8 +35,9 @@ LASTS = 15.0
 class OperatorObserver:
     """Tells `OperatorHeard` by `tell`, as often as it looks.
 
-    `is_led` says whether a leader is connected by the direct road, `has_road` whether there is one
-    to be had. Records of the `lease` count that serve any of the `namespaces` (none: all).
+    `is_led` says whether a leader is connected by the direct road, `has_road` whether this agent
+    wants one; whether the leader offers one is in the lease. Records of the `lease` count that
+    serve any of the `namespaces` (none: all).
     """
 
     client: KubeClient
@@ -48,6 +51,7 @@ class OperatorObserver:
     _renewed_at: float = field(default=0.0)
     _silent_after: float = SILENT_AFTER
     _is_live: bool = False
+    _is_offered: bool = False
     is_heard: bool | None = None
     """Whether an operator is at work, as was told last; None: not known."""
     silence: str = ""
@@ -85,17 +89,26 @@ class OperatorObserver:
         if self._lost_at is None:
             self._lost_at = now
         try:
-            renewed, lasts = self._find_renewal(await self._read_lease())
+            lease = await self._read_lease()
         except KubeError as error:
             self._renewed = None
             if now < self._lost_at + SILENT_AFTER:
                 return None
             return reasons.LEADER_UNKNOWN.make_condition(f"lease {self.lease}: {error}")
+        self._take_lease(lease, now)
+        return None if now < self._lost_at + LOST_AFTER else self._judge_lease(now)
+
+    def _take_lease(self, lease: JsonObject | None, now: float) -> None:
+        last = self._find_record(lease)
+        duration = last.get("leaseDurationSeconds")
+        lasts = float(duration) if isinstance(duration, int) else LASTS
+        renewed = str(last.get("renewTime") or "")
         if renewed != self._renewed:
             self._is_live = self._renewed is not None and bool(renewed)
             self._renewed, self._renewed_at = renewed, now
             self._silent_after = SILENT_AFTER + max(0.0, lasts - LASTS)
-        return None if now < self._lost_at + LOST_AFTER else self._judge_lease(now)
+        annotations = lease["metadata"].get("annotations") if lease else None
+        self._is_offered = has_entry(annotations, str(last.get("holderIdentity") or ""))
 
     def _judge_lease(self, now: float) -> StatusCondition | None:
         if now >= self._renewed_at + self._silent_after:
@@ -108,6 +121,10 @@ class OperatorObserver:
             return reasons.HEARD_BY_LEASE.make_condition(
                 "an operator leads; the direct road is off"
             )
+        if not self._is_offered:
+            return reasons.HEARD_BY_LEASE.make_condition(
+                "an operator leads; it has the direct road off"
+            )
         return reasons.HEARD_BY_STATUS.make_condition(
             "an operator leads, and decisions come by the API server alone"
         )
@@ -118,14 +135,8 @@ class OperatorObserver:
         except NotFound:
             return None
 
-    def _find_renewal(self, lease: JsonObject | None) -> tuple[str, float]:
-        """Return when any that serves us was renewed last, as it is written; empty for never.
-
-        And for how many seconds that lasts.
-        """
+    def _find_record(self, lease: JsonObject | None) -> Mapping[str, Any]:
+        """Return the record that serves us and was renewed last; empty for none."""
         ours = ServedScope.of_list(self.namespaces)
         records = [one for scope, one in read_records(lease).values() if scope.is_overlapping(ours)]
-        last = max(records, key=lambda one: str(one.get("renewTime") or ""), default={})
-        lasts = last.get("leaseDurationSeconds")
-        renewed = str(last.get("renewTime") or "")
-        return renewed, float(lasts) if isinstance(lasts, int) else LASTS
+        return max(records, key=lambda one: str(one.get("renewTime") or ""), default={})

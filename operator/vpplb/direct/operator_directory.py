@@ -78,8 +78,13 @@ def read_release(annotations: object, identity: str) -> str:
 
     Of an older operator, which tells its namespace alone, return that.
     """
-    entry = _read_entry(find_texts(annotations).get(name_annotation(identity), ""))
+    entry = _find_entry(annotations, identity)
     return entry.release.name or entry.release.namespace if entry is not None else ""
+
+
+def has_entry(annotations: object, identity: str) -> bool:
+    """Whether an operator can be connected to, as far as the Lease's annotations tell."""
+    return _find_entry(annotations, identity) is not None
 
 
 def parse_address(text: str) -> str:
@@ -114,6 +119,10 @@ def _is_entry(name: object) -> bool:
 class _OperatorEntry(NamedTuple):
     operator: OperatorAddress
     release: ReleaseIdentity
+
+
+def _find_entry(annotations: object, identity: str) -> _OperatorEntry | None:
+    return _read_entry(find_texts(annotations).get(name_annotation(identity), ""))
 
 
 def _read_entry(text: str) -> _OperatorEntry | None:

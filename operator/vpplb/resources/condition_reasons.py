@@ -291,7 +291,7 @@ HEARD_BY_LEASE = _reason(
     "True",
     "LeaseRenewed",
     _DATAPLANE,
-    "an operator leads, and the direct road is turned off",
+    "an operator leads, and the direct road is turned off, by the operator or the agent",
 )
 HEARD_BY_STATUS = _reason(
     "OperatorHeard",

@@ -6,19 +6,26 @@ import pytest
 
 from fakes.api_server import FakeApiServer
 from vpplb.agent.operator_observer import LOST_AFTER, SILENT_AFTER, OperatorObserver
+from vpplb.direct.messages import OperatorAddress
+from vpplb.direct.operator_directory import dump_entry, name_annotation
 from vpplb.kube.api_types import ApiError
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.release_identity import ReleaseIdentity
 from vpplb.resources.conditions import StatusCondition
 
 pytestmark = pytest.mark.looptime
 
 LEASE = ObjectKey("kube-system", "vpplb-operator")
 
+OPERATOR = OperatorAddress(identity="op_1", address="10.0.0.1:9443", fingerprint="ab" * 32)
+ENTRY = {name_annotation("op_1"): dump_entry(OPERATOR, ReleaseIdentity("vpplb-system"), "1", "t")}
+
 
 class ObservedElection:
     """An agent that looks each five seconds, at a lease that is renewed while an operator lives."""
 
-    def __init__(self, *, has_road: bool = True, led: bool = False) -> None:
+    def __init__(self, *, has_road: bool = True, offered: bool = True, led: bool = False) -> None:
+        self.offered = offered
         self.server, self.led, self.lives = FakeApiServer(), led, True
         self.heard: StatusCondition | None = None
         self.lasts: object = 15
@@ -40,6 +47,7 @@ class ObservedElection:
             if self.lives:
                 self._beats += 1
                 lease = self.server.add(ObjectKind.LEASE, LEASE, {})
+                lease["metadata"]["annotations"] = ENTRY if self.offered else {}
                 renewed = f"2026-01-01T12:{self._beats:02}:00Z"
                 lease["spec"] = {
                     "holderIdentity": "op_1",
@@ -91,6 +99,15 @@ async def test_a_lease_that_nobody_ever_made_is_renewed_by_nobody() -> None:
 
 async def test_without_a_direct_road_a_lease_that_is_renewed_is_enough() -> None:
     assert await ObservedElection(has_road=False).look_for(30) == ("True", "LeaseRenewed")
+
+
+async def test_a_leader_that_offers_no_direct_road_has_none_that_could_be_lost() -> None:
+    election = ObservedElection(offered=False)
+    assert await election.look_for(30) == ("True", "LeaseRenewed")
+    assert election.heard is not None
+    assert election.heard.message == "an operator leads; it has the direct road off"
+    election.offered = True
+    assert await election.look_for(5) == ("False", "DirectRoadLost")
 
 
 async def test_a_lease_that_cannot_be_read_says_nothing_and_that_is_said() -> None:
