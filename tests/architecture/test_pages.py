@@ -39,12 +39,12 @@ ELSEWHERE = {
         "tests/e2e/test_releases.py",
         "tests/integration/test_verify_install.py",
     ),
-    "policy": ("tests/integration/test_policies.py",),
 }
 """What commands of `sh` blocks need beside this machine, and where tests run them."""
 TYPED = {
     "debian": "tests/integration/test_debian_package.py",
     "plugin": "tests/integration/test_plugin_page.py",
+    "release": "tests/integration/test_named_commands.py",
     "router": "tests/integration/test_router_pages.py",
     "vips": "tests/integration/test_router_pages.py",
 }
