@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from data.pages import ROOT, list_blocks, list_samples
+from data.pages import PAGES, ROOT, list_blocks, list_samples, list_spans
 from lab.debian_package import built_package, newer_package
 from lab.debian_root import TOOLS, DebianContainer
 from lab.page_session import matches
@@ -38,6 +38,7 @@ INSTALL, USE = (
     if one.needs == "debian"
 )
 """What the page has people type once the package is made: to install it, and to use it."""
+OF_THE_SERVICE = re.compile(r"(?:systemctl|systemd-analyze|journalctl) .*vpplb")
 AS_SHOWN, REFUSED_AS_SHOWN = re.findall(r'Status: "[^"]+"', list_samples(PAGE)[0])
 PYTHON = "/usr/lib/vpplb/bin/python3.11"
 STANDALONE = "Operator and agent in one process, from a folder of manifests."
@@ -243,6 +244,15 @@ def test_what_is_put_into_the_folder_is_probed_and_programmed(router: Router) ->
     assert json.loads(router.ask("/readyz"))["lock"] == "held"
     lock = router.container.run("stat", "--format=%a %U:%G", "/run/vpp/api.sock.vpplb")
     assert lock.strip() == "640 root:vpp", "nobody else can take it"
+
+
+NAMED = {span for page in PAGES for span in list_spans(page) if OF_THE_SERVICE.fullmatch(span)}
+
+
+@pytest.mark.parametrize("command", sorted(NAMED - {"systemctl edit vpplb"}))
+def test_what_pages_name_is_done_and_the_service_runs(router: Router, command: str) -> None:
+    router.type_commands(command)
+    router.wait_status(PROGRAMMED)
 
 
 def test_what_is_paused_by_ctl_stays_so_over_a_restart(router: Router) -> None:
