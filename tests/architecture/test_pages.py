@@ -23,7 +23,6 @@ BLOCKS = [block for page in PAGES for block in list_blocks(page)]
 EVERYTHING = AddressAllowances(loopback=True, nat=True)
 ELSEWHERE = {
     "deb": ("tests/integration/test_debian_package.py", "tests/lab/debian_package.py"),
-    "files": ("tests/unit/cli/test_plan.py", "tests/unit/cli/test_check.py"),
     "image": (
         ".github/workflows/release.yaml",  # whose step the next one runs
         "tests/integration/test_image.py",

@@ -63,10 +63,11 @@ def _rank(command: str) -> int:
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[ClusterReader]:
     """Give a reader with a release and what pages name."""
-    swaps: dict[str, str] = {}
-    with cluster_reader(tmp_path, {}, swaps) as reader:
+    swaps = {"/var/lib/vpplb": str(tmp_path)}
+    env = {"VPPLB_VPP_API_SOCKET": str(tmp_path / "vpp.sock")}
+    with cluster_reader(tmp_path, env, swaps) as reader:
         reader.follow_page("README.md")
-        swaps |= {"NODE": reader.node, "TOKEN": "token"}
+        swaps |= {"NODE": reader.node, '"$(hostname)"': reader.node}
         reader.type_command("kubectl delete -f examples/http-failover.yaml")
         reader.kubectl.apply(WEB)
         (tmp_path / "checkout" / "web.yaml").write_text(WEB.replace("port: 80", "port: 81"))

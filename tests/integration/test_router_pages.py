@@ -61,16 +61,6 @@ def test_ten_minutes_on_a_router_are_true(on_router: RouterReader) -> None:
     on_router.shell.run("kill %1 && wait %1")
 
 
-def test_the_commands_of_the_page_about_routers_are_true(on_router: RouterReader) -> None:
-    """All but what asks a cluster; `test_plan_for_a_node.py` has that."""
-    (block,) = [one for one in list_blocks(ROOT / "docs/router.md") if one.language == "sh"]
-    steps = [step.command for step in block.list_steps()]
-    here = [command for command in steps if "--node" not in command]
-    assert len(here) == len(steps) - 1
-    for command in here:
-        on_router.type_command(command)
-
-
 BLOCKS = [one for page in PAGES for one in list_blocks(page) if one.needs == "router"]
 
 
