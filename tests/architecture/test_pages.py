@@ -54,6 +54,15 @@ READERS = {
     "values": "tests/integration/test_page_files.py",
 }
 """Who reads a block of YAML that is no manifest of ours, and the test that has it read."""
+SAMPLES = {
+    "charts/vpplb/README.md": ("tests/integration/test_policies.py",),
+    "docs/service.md": ("tests/integration/test_debian_package.py",),
+    "docs/status.md": (
+        "tests/unit/telemetry/test_start_log.py",
+        "tests/unit/telemetry/test_sync_log.py",
+    ),
+}
+"""Pages with blocks of `text` that a program says, and the tests that compare them."""
 UNRUN = "unrun"
 """What a block names that no test runs."""
 VERBS = re.compile(
@@ -172,6 +181,15 @@ def test_a_file_that_is_no_manifest_says_who_reads_it() -> None:
     others = [one for one in BLOCKS if one.language == "yaml" and "vpplb.dev/v1" not in one.text]
     assert {one.reader for one in others if not one.file_name} == READERS.keys()
     assert all((ROOT / place).exists() for place in READERS.values())
+
+
+def test_what_programs_say_is_compared_by_their_tests() -> None:
+    """Usages and help in the page of all commands are written from the code."""
+    said = {one.page for one in BLOCKS if one.language == "text" and not one.file_name}
+    said.discard(ROOT / "docs/commands.md")
+    assert {str(page.relative_to(ROOT)) for page in said} == SAMPLES.keys()
+    for page, places in SAMPLES.items():
+        assert all(f'"{page}"' in (ROOT / place).read_text() for place in places)
 
 
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.language == "json"], ids=str)

@@ -1,5 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 
+from data.pages import ROOT, list_blocks
 from vpplb.simulator.faults import (
     BY_NAME,
     DelayAnswer,
@@ -27,6 +30,17 @@ def test_a_fault_without_a_number_strikes_until_it_is_disarmed() -> None:
     ]
     faults.disarm()
     assert faults.take_fault(PING) is None
+
+
+def test_the_page_arms_and_disarms() -> None:
+    [block] = [one for one in list_blocks(ROOT / "docs/simulator.md") if one.language == "python"]
+    faults = FaultInjector()
+    arm, *others = block.text.splitlines()
+    names = {"simulator": SimpleNamespace(faults=faults), "RefuseRequest": RefuseRequest}
+    exec(arm, names)
+    assert faults.take_fault("lb_add_del_as_v2") == RefuseRequest(retval=-81)
+    exec("\n".join(others), names | {"PlainFault": PlainFault})
+    assert faults.take_fault("lb_add_del_as_v2") is None
 
 
 def test_the_fault_armed_first_strikes_first() -> None:
