@@ -190,8 +190,10 @@ def test_what_users_did_while_the_api_server_was_away_is_seen_soon_after(
         shown = _without_figures(json.loads(page.text))
 
         def is_as_shown() -> bool:
-            said = world.says("readyz")[1]
-            assert _without_figures(said) == shown, said
+            said = _without_figures(world.says("readyz")[1])
+            if said["notReady"].pop("objects", ""):  # a list was under way
+                said["checks"]["objects"] = True
+            assert said == shown, said
             return True
 
         wait_for(is_as_shown, "it says what the page shows")
