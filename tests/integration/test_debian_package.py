@@ -5,6 +5,7 @@ VPP is the simulator, under VPP's name, group and sockets.
 """
 
 import json
+import os
 import re
 import shutil
 import time
@@ -28,8 +29,8 @@ pytestmark = [
     ),
 ]
 
-INSTALLED_WITHIN = 90.0
-"""Seconds, on a machine busy with other tests. The aim is 20, which one at rest meets."""
+INSTALLED_WITHIN = 20.0
+"""Seconds."""
 PROGRAMMED = "VPP has 1 of 1 frontends"
 PAGE = "docs/service.md"
 INSTALL, USE = (
@@ -172,7 +173,9 @@ def router(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_one_package_is_all_it_takes(router: Router) -> None:
-    assert router.installed_within < INSTALLED_WITHIN, router.said
+    took, load = router.installed_within, os.getloadavg()[0]
+    print(f"dpkg --install: {took:.1f} s, load {load:.1f}")  # noqa: T201 (measured)
+    assert took < INSTALLED_WITHIN, router.said
     inside = router.container
     assert not inside.outside("/usr/bin/python3").exists(), "it brings its own"
     assert inside.run("vpplb", "--version").startswith("vpplb, version ")
@@ -344,3 +347,8 @@ def test_purged_it_was_never_there(router: Router) -> None:
     assert router.container.list_files() ^ router.files == set()
     assert router.read_accounts() == router.accounts
     assert not router.container.outside("/run/vpp").exists()
+    # Also where any program writes, of which the list above knows nothing.
+    named = ("-path", "/proc", "-prune", "-o", "-path", "/sys", "-prune", "-o", "-name", "*vpplb*")
+    assert router.container.run("find", "/", *named, "-print") == ""
+    unknown = router.container.run("dpkg", "--status", "vpplb", check=False)
+    assert "package 'vpplb' is not installed and no information is available" in unknown
