@@ -58,7 +58,12 @@ async def _retire(lease: ObjectKey, namespaces: tuple[str, ...], timeout: timede
             served = await _read_leases(client, lease)
             now = SystemClock().now()
             find = partial(find_silence, served, now=now, allowance=timedelta())
-            marked += await marker.mark_objects(find, namespace)
+            try:
+                marked += await marker.mark_objects(find, namespace)
+            except NotFound:  # as with `crds.keep: false` in the chart
+                return (
+                    "there is nothing to mark: the definitions are gone, and all objects with them"
+                )
         return f"nobody probes any more: {marked} statuses say so now"
 
 
