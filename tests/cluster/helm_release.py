@@ -16,6 +16,13 @@ VPP_GROUP = 4712
 """The group of VPP's sockets, as `unix { gid … }` chooses it on a router."""
 
 
+def values(image: str = IMAGE, **more: Any) -> dict[str, Any]:
+    """Return values that roll through all nodes at once; `more` are the chart's."""
+    repository, _, tag = image.rpartition(":")
+    agent = {"maxUnavailable": "100%", **more.pop("agent", {})}
+    return {"image": {"repository": repository, "tag": tag}, "agent": agent, **more}
+
+
 class HelmRelease:
     """One release, in a namespace of its own. `kubectl` is an administrator's, in it."""
 
@@ -55,9 +62,9 @@ class HelmRelease:
 
     def wait_rolled_out(self) -> None:
         """Return when all pods are of the newest version and ready, and no other is left."""
-        for component in ("operator", "agent"):
+        labelled = ("-l", f"app.kubernetes.io/instance={self.name}", "-o", "name")
+        for workload in self.kubectl("get", "deployments,daemonsets", *labelled).split():
             limit = f"--timeout={PATIENT:.0f}s"
-            workload = self._workload(component)
             self.kubectl("rollout", "status", workload, limit, timeout=PATIENT + 10)
         wait_for(self._have_ended, "old pods have ended", timeout=PATIENT, every=0.5)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from cluster.kubectl import Kubectl
 from cluster.node_vpps import CALLS, PATIENT, NodeVpps
-from cluster.three_nodes import IMAGE, Cluster
+from cluster.three_nodes import IMAGE, NODES, Cluster
+from lab.waiting import wait_for
 
 CHART = Path(__file__).parents[2] / "charts" / "vpplb"
 SYSTEM = "vpplb-system"
@@ -100,6 +101,22 @@ class Installed(NodeVpps):
         """Return whether a condition of an object is True."""
         path = f'{{.status.conditions[?(@.type=="{condition}")].status}}'
         return kubectl("get", target, "-o", f"jsonpath={path}") == "True"
+
+    # --- nodes ----------------------------------------------------------------------------
+
+    def boot_last_node(self, kubectl: Kubectl) -> None:
+        """Start the last node, and return when it counts again for a namespace's frontend `web`."""
+        last, summary = self.nodes[-1], f"{NODES}/{NODES}"
+        self.cluster.boot_node(NODES)
+        wait_for(
+            lambda: last in {node["metadata"]["name"] for node in self.kubectl.list("nodes")},
+            "the node registers",
+            timeout=PATIENT,
+            every=1,
+        )
+        self.kubectl.wait(f"node/{last}", "condition=Ready", timeout=PATIENT)
+        wanted = f"jsonpath={{.status.nodes.summary}}={summary}"
+        kubectl.wait("vfe/web", wanted, timeout=PATIENT)
 
     # --- the API server -------------------------------------------------------------------
 

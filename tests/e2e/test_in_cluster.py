@@ -18,6 +18,7 @@ from cluster.binaries import ensure
 from cluster.installed import CHART, SYSTEM, Installed
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.node_vpps import PATIENT
+from cluster.operators import Operators
 from cluster.three_nodes import NODES, Cluster
 from data.manifests import web_service
 from lab.waiting import NODE_AT_REST, wait_for
@@ -29,7 +30,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in
 SERVERS = ["nginx0", "nginx1", "nginx2"]
 VIP = "192.0.2.10"
 SEEN_VIP = f"{VIP}/32 tcp/80"
-NODE_OF_POD = "jsonpath={.items[*].spec.nodeName}"
 
 SLACK = 15.0
 """Seconds that a noisy machine may add to what leases allow."""
@@ -54,6 +54,11 @@ def shop(installed: Installed) -> Kubectl:
 @pytest.fixture(scope="module")
 def addresses(installed: Installed, shop: Kubectl) -> dict[str, str]:
     return installed.start_servers(shop, SERVERS)
+
+
+@pytest.fixture(scope="module")
+def operators(installed: Installed) -> Operators:
+    return Operators(installed.system)
 
 
 def test_every_node_has_a_connected_dataplane(installed: Installed) -> None:
@@ -157,44 +162,8 @@ def test_the_operators_replicas_are_on_nodes_of_their_own(installed: Installed) 
 # --- the direct road -------------------------------------------------------------------------
 
 
-def _leader(installed: Installed) -> str:
-    return installed.kubectl.within("kube-system").field(
-        "lease", "vpplb-operator", ".spec.holderIdentity"
-    )
-
-
-def _leaders_node(installed: Installed) -> str:
-    """Return the node of the leader's pod; wait while it is gone and nobody else leads yet."""
-    return wait_for(
-        partial(_find_leaders_node, installed), "the leader's pod is there", timeout=PATIENT
-    )
-
-
-def _find_leaders_node(installed: Installed) -> str:
-    """Return the node of the pod that the lease names, empty when there is no such pod."""
-    pod, _, _ = _leader(installed).rpartition("_")
-    named = f"--field-selector=metadata.name={pod}"
-    return installed.system("get", "pods", named, "-o", NODE_OF_POD)
-
-
-def _wait_heard(installed: Installed, nodes: list[str]) -> None:
-    """Return when the agents of these nodes hear the leader directly."""
-    for node in nodes:
-        wait_for(
-            partial(_hears_leader, installed, node),
-            f"the agent of {node} hears the leader",
-            timeout=PATIENT,
-            every=0.5,
-        )
-
-
-def _hears_leader(installed: Installed, node: str) -> bool:
-    heard = installed.kubectl.field("vdp", node, ".status.direct.operator")
-    return heard == _leader(installed) != ""
-
-
-def test_every_agent_hears_the_leader_directly(installed: Installed) -> None:
-    _wait_heard(installed, installed.nodes)
+def test_every_agent_hears_the_leader_directly(installed: Installed, operators: Operators) -> None:
+    operators.wait_heard(installed.nodes)
 
 
 def _wait_told(installed: Installed, agents: dict[str, str], expected: dict[str, int]) -> float:
@@ -219,23 +188,35 @@ def _read_weights(installed: Installed, node: str, address: str) -> dict[str, in
     return {server["address"]: server["weight"] for server in vip["servers"]}
 
 
-def test_while_the_api_server_stands_still_servers_fail_and_recover_in_every_vpp(
-    installed: Installed, addresses: dict[str, str]
+def test_while_the_api_server_stands_still_pools_change_in_every_vpp(
+    installed: Installed, shop: Kubectl, addresses: dict[str, str]
 ) -> None:
     agents = {node: installed.read_pod_address("agent", node) for node in installed.nodes}
+    spec = shop.get("vfe", "web")["spec"]
     before = _read_weights(installed, installed.nodes[0], agents[installed.nodes[0]])
-    failed = before | {addresses["nginx1"]: 0}
+    pools = [
+        {"name": "main", "backends": [{"name": "nginx0"}, {"name": "nginx1"}]},  # nginx0 is paused
+        {"name": "later", "backends": [{"name": "nginx2"}]},
+    ]
+    shop.patch("vfe", "web", {"spec": {"pools": pools}})
+    main, later = (
+        dict(zip(addresses.values(), weights, strict=True))
+        for weights in ((0, 100, 0), (0, 0, 100))
+    )
+    installed.wait_weights(SEEN_VIP, main, installed.nodes)
     with installed.api_server_stopped():
         time.sleep(20)  # so the leader cannot renew its lease by now
-        installed.break_server("nginx1")
-        _wait_told(installed, agents, failed)
+        installed.break_server("nginx1")  # the last of its pool
+        _wait_told(installed, agents, later)
         # An agent that is started again has its state from the leader, and goes on.
         pid = installed.cluster.run_on_node(NODES, "pgrep", "-o", "-f", "vpplb agent --node")
         installed.cluster.run_on_node(NODES, "kill", "-KILL", pid.strip())
         time.sleep(5)
         installed.mend_server("nginx1")
-        _wait_told(installed, agents, before)
+        _wait_told(installed, agents, main)
     wait_for(lambda: all(_states(installed).values()), "statuses are the truth", timeout=SLACK + 10)
+    shop.patch("vfe", "web", {"spec": {"pools": spec["pools"]}})
+    installed.wait_weights(SEEN_VIP, before, installed.nodes)
 
 
 def _states(installed: Installed) -> dict[str, bool]:
@@ -244,22 +225,16 @@ def _states(installed: Installed) -> dict[str, bool]:
 
 
 def test_when_the_leaders_node_crashes_the_next_leader_is_heard(
-    installed: Installed, shop: Kubectl, addresses: dict[str, str]
+    installed: Installed, operators: Operators, shop: Kubectl, addresses: dict[str, str]
 ) -> None:
     *others, victim = installed.nodes  # the others have the API server, and the servers
-    installed.kubectl("cordon", others[1])
-    installed.replace_pods("operator")
-    wait_for(
-        partial(_make_lead, installed, victim), f"{victim}'s leads", timeout=PATIENT, every=10.0
-    )
-    installed.kubectl("uncordon", others[1])
-    installed.rollout("deployment/vpplb-operator")
-    before = _leader(installed)
-    _wait_heard(installed, installed.nodes)
+    operators.move_lead(victim, away_from=others[1])
+    before = operators.find_leader()
+    operators.wait_heard(installed.nodes)
 
     installed.cluster.crash_node(NODES)
-    wait_for(lambda: _leader(installed) not in ("", before), "another leads", timeout=PATIENT)
-    _wait_heard(installed, others)
+    operators.wait_another(before)
+    operators.wait_heard(others)
     agents = {node: installed.read_pod_address("agent", node) for node in others}
     weights = _read_weights(installed, others[0], agents[others[0]])
     installed.break_server("nginx1")
@@ -267,17 +242,8 @@ def test_when_the_leaders_node_crashes_the_next_leader_is_heard(
     installed.mend_server("nginx1")
     _wait_told(installed, agents, weights)
 
-    _boot_last_node(installed, shop)
-    _wait_heard(installed, installed.nodes)
-
-
-def _make_lead(installed: Installed, node: str) -> bool:
-    """Tell whether a node's operator leads; if not, remove the one that does, so that it may."""
-    if _leaders_node(installed) == node:
-        return True
-    if pod := _leader(installed).rpartition("_")[0]:
-        installed.system("delete", "pod", pod, "--ignore-not-found")
-    return False
+    installed.boot_last_node(shop)
+    operators.wait_heard(installed.nodes)
 
 
 @pytest.mark.parametrize("component", ["operator", "agent"])
@@ -312,7 +278,7 @@ def test_a_crashed_node_counts_as_not_programmed_and_is_programmed_again_when_it
     assert shop.get("vfe", "web")["status"]["nodes"]["summary"] == f"{NODES - 1}/{NODES}"
     assert not installed.holds(shop, "vfe/web", "Programmed")
 
-    _boot_last_node(installed, shop)
+    installed.boot_last_node(shop)
     wait_for(lambda: installed.see(victim) == before, "its VPP as the others", timeout=PATIENT)
 
 
@@ -331,23 +297,8 @@ def test_a_node_that_leaves_takes_its_dataplane_with_it_and_may_come_back(
     lease = installed.system.list("leases")
     assert leaving not in {one["metadata"]["name"] for one in lease}, "its heartbeat went too"
 
-    _boot_last_node(installed, shop)
+    installed.boot_last_node(shop)
     wait_for(lambda: installed.see(leaving) == before, "its VPP as the others", timeout=PATIENT)
-
-
-def _boot_last_node(installed: Installed, shop: Kubectl) -> None:
-    """Start the last node, and return when it counts again."""
-    last = installed.nodes[-1]
-    installed.cluster.boot_node(NODES)
-    wait_for(
-        lambda: last in {node["metadata"]["name"] for node in installed.kubectl.list("nodes")},
-        "the node registers",
-        timeout=PATIENT,
-        every=1,
-    )
-    installed.kubectl.wait(f"node/{last}", "condition=Ready", timeout=PATIENT)
-    summary = f"{NODES}/{NODES}"
-    shop.wait("vfe/web", f"jsonpath={{.status.nodes.summary}}={summary}", timeout=PATIENT)
 
 
 def test_helm_test_sees_a_vip_on_every_node(installed: Installed) -> None:

@@ -12,28 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cluster.binaries import ensure
-from cluster.earlier_version import EARLIER_CHART, EARLIER_WHEEL
-from cluster.helm_release import VPP_GROUP, HelmRelease, RouterVpps
+from cluster.earlier_version import EARLIER_CHART, EARLIER_WHEEL, EarlierPlugin
+from cluster.helm_release import HelmRelease, RouterVpps, values
 from cluster.installed import CHART, Installed
 from cluster.kubectl import Kubectl
 from cluster.node_vpps import PATIENT
+from cluster.operators import Operators
+from cluster.served_release import SEEN_VIP, SERVERS, VIP, fails_over, wait_programmed
 from cluster.three_nodes import IMAGE, NODES, Cluster
-from data.manifests import backend, frontend, health_check, web_service
+from data.manifests import web_service
 from data.pages import ROOT, list_blocks
 from lab.page_session import PageSession
 from lab.waiting import wait_for
+from vpplb.cli.kubectl.main import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 
 BEFORE = "localhost/vpplb:before"
-VIP, BANK_VIP = "192.0.2.20", "192.0.2.21"
-SEEN_VIP, SEEN_BANK_VIP = f"{VIP}/32 tcp/80", f"{BANK_VIP}/32 tcp/80"
-PING_VIP, BEYOND = "192.0.2.22", "192.0.2.99"
+BANK_VIP = "192.0.2.21"
+SEEN_BANK_VIP = f"{BANK_VIP}/32 tcp/80"
 SEEN_README_VIP = "198.51.100.10/32 tcp/80"
 KINDS = ("frontends", "backends", "healthchecks", "dataplanes")
-SERVERS = ["nginx0", "nginx1"]
 FIRST_VIP = 30.0 * 3
 """Seconds from `helm install` to a VIP on all nodes: three times the aim, for noisy machines."""
 
@@ -98,24 +100,6 @@ def unmoved(vpps: RouterVpps) -> Iterator[None]:
     assert vpps.changes() == before
 
 
-def values(image: str = IMAGE, **more: Any) -> dict[str, Any]:
-    """Return values that roll through all nodes at once; `more` are the chart's."""
-    repository, _, tag = image.rpartition(":")
-    agent = {"maxUnavailable": "100%", **more.pop("agent", {})}
-    return {"image": {"repository": repository, "tag": tag}, "agent": agent, **more}
-
-
-def fails_over(
-    vpps: RouterVpps, servers: Installed, addresses: dict[str, str], nodes: list[str]
-) -> None:
-    """Assert that a server that fails gets weight 0 on these nodes, and its weight back."""
-    whole = dict.fromkeys(addresses.values(), 100)
-    servers.break_server("nginx1")
-    vpps.wait_weights(SEEN_VIP, whole | {addresses["nginx1"]: 0}, nodes)
-    servers.mend_server("nginx1")
-    vpps.wait_weights(SEEN_VIP, whole, nodes)
-
-
 @pytest.fixture
 def fail_over(
     vpps: RouterVpps, servers: Installed, addresses: dict[str, str]
@@ -133,7 +117,7 @@ def test_the_version_before_serves_on_three_nodes(
     shop.apply(web_service(VIP, addresses))
     for name in SERVERS:
         shop.wait(f"vbe/{name}", "jsonpath={.status.state}=up", timeout=PATIENT)
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
     vpps.wait_weights(SEEN_VIP, dict.fromkeys(addresses.values(), 100), vpps.nodes)
 
 
@@ -143,10 +127,24 @@ def test_an_upgrade_takes_over_definitions_and_objects(
 ) -> None:
     first.upgrade(CHART, values(), "--take-ownership")  # the definitions belong to no release
     assert first.list_images("operator") == first.list_images("agent") == {IMAGE}
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
     wait_for(lambda: _owners(kubectl) == ["vpplb-system/vpplb"] * NODES, "all say whose they are")
     columns = kubectl("get", "vdp", "-o", "wide").splitlines()[0]
     assert "RELEASE" in columns, "the definitions are the new ones"
+
+
+def test_the_plugin_of_the_version_before_sees_and_steers_what_this_one_serves(
+    vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str], tmp_path: Path
+) -> None:
+    earlier = EarlierPlugin(tmp_path)
+    shown = earlier.run(shop, "status", "web")
+    assert all(word in shown for word in ("web", *SERVERS)), shown
+    whole = dict.fromkeys(addresses.values(), 100)
+    earlier.run(shop, "pause", "nginx1")
+    vpps.wait_weights(SEEN_VIP, whole | {addresses["nginx1"]: 0}, vpps.nodes)
+    earlier.run(shop, "resume", "nginx1")
+    vpps.wait_weights(SEEN_VIP, whole, vpps.nodes)
+    wait_programmed(shop, NODES)
 
 
 def test_agents_of_the_version_before_follow_an_operator_of_this_one(
@@ -154,9 +152,9 @@ def test_agents_of_the_version_before_follow_an_operator_of_this_one(
 ) -> None:
     first.undo("agent")
     assert (first.list_images("operator"), first.list_images("agent")) == ({IMAGE}, {BEFORE})
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
     fail_over()
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
     first.undo("agent")
 
 
@@ -165,23 +163,55 @@ def test_agents_of_this_version_follow_an_operator_of_the_one_before(
 ) -> None:
     first.undo("operator")
     assert (first.list_images("operator"), first.list_images("agent")) == ({BEFORE}, {IMAGE})
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
     fail_over()
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
+
+
+def test_the_plugin_of_this_version_sees_and_steers_what_the_one_before_serves(
+    vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str]
+) -> None:
+    runner = CliRunner(env={"VPPLB_KUBECTL": str(shop.binary)})
+    at = (f"--kubeconfig={shop.kubeconfig}", f"--namespace={shop.namespace}")
+    shown = runner.invoke(plugin, ["status", "web", *at])
+    assert all(word in shown.output for word in ("web", *SERVERS)), shown.output
+    whole = dict.fromkeys(addresses.values(), 100)
+    for verb, weight in (("pause", 0), ("resume", 100)):
+        told = runner.invoke(plugin, [verb, "nginx1", *at])
+        assert told.exit_code == 0, told.output
+        vpps.wait_weights(SEEN_VIP, whole | {addresses["nginx1"]: weight}, vpps.nodes)
+    wait_programmed(shop, NODES)
+
+
+def test_operators_of_both_versions_elect_one_and_follow_each_other(
+    first: HelmRelease, shop: Kubectl, fail_over: Callable[[], None]
+) -> None:
+    first.kubectl("rollout", "undo", "deployment/vpplb-operator")
+    first.kubectl("rollout", "pause", "deployment/vpplb-operator")  # half-way
+    both = {IMAGE, BEFORE}
+    wait_for(lambda: first.list_images("operator") == both, "both run", timeout=PATIENT)
+    operators = Operators(first.kubectl)
+    for image in (IMAGE, BEFORE, IMAGE):
+        operators.move_lead_to_image(image)
+        fail_over()
+        assert first.list_images("operator") == both
+    first.kubectl("rollout", "resume", "deployment/vpplb-operator")
+    first.wait_rolled_out()
+    wait_programmed(shop, NODES)
 
 
 @pytest.mark.usefixtures("unmoved")
 def test_a_rollback_keeps_definitions_and_objects(first: HelmRelease, shop: Kubectl) -> None:
     first.rollback(1)
     assert first.list_images("operator") == first.list_images("agent") == {BEFORE}
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
 
 
 @pytest.mark.usefixtures("unmoved")
 def test_an_upgrade_after_a_rollback_is_as_the_first_one(first: HelmRelease, shop: Kubectl) -> None:
     first.upgrade(CHART, values())
     assert first.list_images("operator") == first.list_images("agent") == {IMAGE}
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
 
 
 # --- removal ----------------------------------------------------------------------------------
@@ -201,7 +231,7 @@ def test_what_is_uninstalled_leaves_objects_and_what_vpp_forwards(
 @pytest.mark.usefixtures("unmoved")
 def test_what_is_installed_again_goes_on_from_there(first: HelmRelease, shop: Kubectl) -> None:
     first.install(CHART, values())
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
 
 
 def test_without_objects_nothing_is_left(
@@ -237,117 +267,19 @@ def test_by_the_readmes_commands_the_first_vip_stands_soon(
     kubectl("delete", "-f", ROOT / "examples" / "http-failover.yaml", timeout=PATIENT)
 
 
-# --- options that change what the programs do -------------------------------------------------
-
-
-@pytest.fixture
-def upgrade(
-    first: HelmRelease, vpps: RouterVpps, shop: Kubectl, addresses: dict[str, str]
-) -> Callable[..., None]:
-    """Give what upgrades to some options, and asserts that nothing moves in any VPP meanwhile."""
-
-    def upgrade_unmoved(**options: Any) -> None:
-        shop.apply(web_service(VIP, addresses))
-        _wait_programmed(shop, NODES)
-        vpps.wait_weights(SEEN_VIP, dict.fromkeys(addresses.values(), 100), vpps.nodes)
-        wait_for(lambda: all({*vpps.see(node)} == {SEEN_VIP} for node in vpps.nodes), "no other")
-        before = vpps.changes()
-        first.upgrade(CHART, values(**options))
-        _wait_programmed(shop, NODES)
-        assert vpps.changes() == before
-
-    return upgrade_unmoved
-
-
-def test_programs_serve_on_the_nodes_own_network(
-    upgrade: Callable[..., None],
-    first: HelmRelease,
-    shop: Kubectl,
-    addresses: dict[str, str],
-    fail_over: Callable[[], None],
-) -> None:
-    _ping(shop, addresses["nginx0"])  # by a ping socket, in a pod's network
-    upgrade(
-        operator={"hostNetwork": True, "rawSockets": True, "httpPort": 9092, "directPort": 9444},
-        agent={"hostNetwork": True},
-    )
-    running = first.list_running("operator") + first.list_running("agent")
-    assert len(running) == 2 + NODES
-    assert all(pod["status"]["podIP"] == pod["status"]["hostIP"] for pod in running)
-    _wait_direct(shop, NODES)
-    fail_over()
-    _ping(shop, addresses["nginx0"])  # by a raw socket, in the node's
-
-
-def test_without_the_direct_road_the_status_alone_tells_agents(
-    upgrade: Callable[..., None], shop: Kubectl, fail_over: Callable[[], None]
-) -> None:
-    upgrade(direct={"enabled": False})
-    _wait_direct(shop, 0)
-    fail_over()
-
-
-def test_policies_and_bounds_let_through_what_they_are_for(
-    upgrade: Callable[..., None],
-    first: HelmRelease,
-    kubectl: Kubectl,
-    shop: Kubectl,
-    addresses: dict[str, str],
-    fail_over: Callable[[], None],
-) -> None:
-    upgrade(
-        networkPolicy={"enabled": True},
-        addressClaims=[{"addresses": [VIP], "namespaces": ["shop"]}],
-        operator={"probeAllow": sorted(addresses.values())},
-    )
-    assert len(first.kubectl.list("networkpolicies")) == 2
-    _wait_direct(shop, NODES)
-    fail_over()
-
-    # What they keep out, they keep out.
-    of_another = kubectl.refusal(frontend("other", address=VIP))
-    assert f"{VIP}/32 is for the namespaces shop alone" in of_another
-    assert f"{BANK_VIP} is in no range" in shop.refusal(frontend("other", address=BANK_VIP))
-    shop.apply(backend("beyond", BEYOND, healthCheckRef={"name": "web"}))
-    reason = 'jsonpath={.status.conditions[?(@.type=="Accepted")].reason}=ProbeDenied'
-    shop.wait("vbe/beyond", reason, timeout=PATIENT)
-    shop.delete("vbe", "beyond")
-
-
-def test_an_agent_of_another_user_needs_the_group_of_vpp_and_a_folder_of_its_own(
-    upgrade: Callable[..., None],
-    cluster: Cluster,
-    servers: Installed,
-    shop: Kubectl,
-    fail_over: Callable[[], None],
-) -> None:
-    user, folder = "4711", "/var/lib/vpplb-of-another"
-    nodes = range(1, NODES + 1)
-    for node in nodes:
-        cluster.run_on_node(node, "install", "-d", "-o", user, "-m", "700", folder)
-    context = {
-        "runAsUser": int(user),
-        "runAsGroup": int(user),
-        "runAsNonRoot": True,
-        "supplementalGroups": [VPP_GROUP],
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    upgrade(agent={"podSecurityContext": context, "stateDir": folder})
-    for node in nodes:
-        owner = cluster.run_on_node(node, "stat", "-c", "%u", f"{folder}/agent.json")
-        assert owner.strip() == user
-    for address in (servers.read_pod_address("agent", name) for name in servers.nodes):
-        assert servers.read_page(address, "readyz")["lock"] == "held"
-    _wait_direct(shop, NODES)
-    fail_over()
-
-
 # --- two releases -----------------------------------------------------------------------------
 
 
 def test_a_second_release_is_refused_where_it_overlaps_and_takes_nothing(
-    first: HelmRelease, second: HelmRelease, vpps: RouterVpps, shop: Kubectl
+    first: HelmRelease,
+    second: HelmRelease,
+    vpps: RouterVpps,
+    shop: Kubectl,
+    addresses: dict[str, str],
 ) -> None:
+    first.upgrade(CHART, values())
+    shop.apply(web_service(VIP, addresses))
+    vpps.wait_weights(SEEN_VIP, dict.fromkeys(addresses.values(), 100), vpps.nodes)
     before = vpps.changes()
     second.helm("install", second.name, CHART, "--create-namespace", values=_second_values())
     for component in ("operator", "agent"):
@@ -359,7 +291,7 @@ def test_a_second_release_is_refused_where_it_overlaps_and_takes_nothing(
     assert "another vpplb programs this VPP" in wait_for(
         lambda: _refusal(second, "agent"), "agents say why", timeout=PATIENT
     )
-    _wait_programmed(shop, NODES)
+    wait_programmed(shop, NODES)
     assert vpps.changes() == before
     second.uninstall()
 
@@ -385,8 +317,8 @@ def test_two_releases_with_namespaces_and_nodes_of_their_own_converge(
     second.wait_rolled_out()
     bank = kubectl.within("bank")
     bank.apply(web_service(BANK_VIP, addresses))
-    _wait_programmed(shop, NODES - 1)
-    _wait_programmed(bank, 1)
+    wait_programmed(shop, NODES - 1)
+    wait_programmed(bank, 1)
     assert {node: set(vpps.see(node)) for node in vpps.nodes} == {
         **{node: {SEEN_VIP} for node in mine},
         theirs: {SEEN_BANK_VIP},
@@ -401,9 +333,9 @@ def test_each_is_upgraded_and_removed_without_a_word_to_the_others_vpps(
     changed = {"commonLabels": {"example.org/round": "second"}}
     second.upgrade(CHART, _second_values({"release": "second"}, ["bank"]) | changed)
     second.wait_rolled_out()
-    _wait_programmed(shop.within("bank"), 1)
+    wait_programmed(shop.within("bank"), 1)
     second.uninstall()
-    _wait_programmed(shop, NODES - 1)
+    wait_programmed(shop, NODES - 1)
     assert vpps.changes() == before
     assert set(vpps.see(theirs)) == {SEEN_BANK_VIP}
 
@@ -431,34 +363,3 @@ def _owners(kubectl: Kubectl) -> list[str]:
     """Return whose the nodes are, as their Dataplanes say."""
     told = (one["metadata"].get("annotations", {}) for one in kubectl.list("vdp"))
     return [annotations.get("vpplb.dev/release", "") for annotations in told]
-
-
-def _wait_programmed(kubectl: Kubectl, nodes: int) -> None:
-    """Return when a namespace's frontend is programmed on so many nodes, which are all."""
-    summary = f"{nodes}/{nodes}"
-    kubectl.wait("vfe/web", f"jsonpath={{.status.nodes.summary}}={summary}", timeout=PATIENT)
-    kubectl.wait("vfe/web", "condition=Programmed", timeout=PATIENT)
-
-
-def _wait_direct(kubectl: Kubectl, nodes: int) -> None:
-    """Return when so many nodes say that they hear the leader directly."""
-
-    def hearing() -> bool:
-        told = [
-            one["metadata"]["name"] for one in kubectl.list("vdp") if one["status"].get("direct")
-        ]
-        assert len(told) == nodes, str(told)
-        return True
-
-    wait_for(hearing, f"{nodes} nodes hear the leader directly", timeout=PATIENT, every=0.5)
-
-
-def _ping(shop: Kubectl, address: str) -> None:
-    """Return when a server answers ICMP probes; none of it is left."""
-    check = health_check("ping", type="ICMP", interval="500ms")
-    server = backend("ping", address, healthCheckRef={"name": "ping"})
-    pools = [{"name": "main", "backends": [{"name": "ping"}]}]
-    shop.apply([check, server, frontend("ping", address=PING_VIP, pools=pools)])
-    shop.wait("vbe/ping", "jsonpath={.status.state}=up", timeout=PATIENT)
-    assert shop.field("vbe", "ping", ".status.code") == "L3OK"
-    shop("delete", "vfe/ping", "vbe/ping", "vhc/ping", timeout=PATIENT)
