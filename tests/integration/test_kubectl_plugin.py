@@ -77,6 +77,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:open_text is deprecated:DeprecationWarning"),
 ]
 
+
+def _installed_environment() -> dict[str, str]:
+    """Return the environment of a program whose modules are compiled, as an installed one's are."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 POOLS = {"main": ["nginx0", "nginx1"], "spare": ["nginx2"]}
 
 
@@ -109,7 +115,7 @@ class Plugin:
         with subprocess.Popen(
             [VPPLB.with_name("kubectl-vpplb"), *arguments, "-n", self.namespace],
             env={
-                **os.environ,
+                **_installed_environment(),
                 "KUBECONFIG": str(self._plane.kubeconfig),
                 "VPPLB_KUBECTL": str(self._plane.kubectl.binary),
             },
@@ -457,14 +463,14 @@ def test_a_verb_takes_three_tenths_of_a_second_with_kubectl_behind_it(
 
 
 @pytest.mark.parametrize("losing", ["--down nginx2", "-f {manifest}"])
-def test_a_plan_takes_twice_as_long_since_it_reads_whole_objects(
+def test_a_plan_takes_less_than_three_tenths_of_a_second(
     plugin: Plugin, tmp_path: Path, losing: str
 ) -> None:
-    """Half of it is the import of pydantic and of what describes the kinds, VPP's calls a tenth."""
+    """It reads whole objects: half of it is the import of pydantic and of what describes kinds."""
     path = tmp_path / "web.yaml"
     path.write_text(yaml.safe_dump(plugin.job.frontend(pools=POOLS)))
     arguments = losing.format(manifest=path).split()
-    takes_less(lambda: plugin.run_once("plan", *arguments), 0.6, f"kubectl vpplb plan {losing}")
+    takes_less(lambda: plugin.run_once("plan", *arguments), 0.3, f"kubectl vpplb plan {losing}")
 
 
 def test_completion_takes_three_tenths_of_a_second(plugin: Plugin) -> None:

@@ -14,7 +14,8 @@ from vpplb.cli.terminal import count_of, print_line
 from vpplb.model.names import ObjectKind
 
 if TYPE_CHECKING:
-    from vpplb.files.manifests import LoadedManifests, ManifestFinding
+    from vpplb.files.findings import ManifestFinding
+    from vpplb.files.manifests import LoadedManifests
     from vpplb.model.problem import Problem
     from vpplb.resources.allowances import AddressAllowances
 

@@ -64,7 +64,8 @@ def monitor_command(
 
 
 def _read_manifests(paths: tuple[Path, ...]) -> tuple[list["MonitorTarget"], list[str]]:
-    from vpplb.files.manifests import BadManifests, load_manifests
+    from vpplb.files.findings import BadManifests
+    from vpplb.files.manifests import load_manifests
     from vpplb.monitor.targets import list_targets
     from vpplb.resources.allowances import EVERYTHING
 

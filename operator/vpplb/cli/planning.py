@@ -9,8 +9,9 @@ from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
 from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.cli.check import find_across
 from vpplb.cli.plan_view import PlanView
+from vpplb.files.findings import BadManifests
 from vpplb.files.json_files import UnusableFile
-from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
+from vpplb.files.manifests import LoadedManifests, load_manifests
 from vpplb.files.owned_state_store import StoredState, VppIdentity, read_owned, read_stored_state
 from vpplb.kube.api_types import JsonObject, NotFound, cluster_key
 from vpplb.kube.client import KubeClient

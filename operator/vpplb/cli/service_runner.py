@@ -16,6 +16,7 @@ from vpplb.files.state_lock import StateInUse
 from vpplb.kube.api_types import ConfigError
 from vpplb.kube.leases.agent_lease import HolderReplaced
 from vpplb.kube.leases.leader_election import LeadershipLost
+from vpplb.resources.base import build_models
 from vpplb.telemetry.http import CannotListen
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     A second signal ends it at once. What a user can mend, and what a new start mends, is said in
     one line, with exit 1.
     """
+    build_models()
 
     async def run_until_asked() -> None:
         stop = asyncio.Event()

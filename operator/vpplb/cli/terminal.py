@@ -38,7 +38,7 @@ class CommandError(click.ClickException):
 @contextmanager
 def exit_on_findings(status: int) -> Iterator[None]:
     """End with this status where manifests are wrong, each finding in a line."""
-    from vpplb.files.manifests import BadManifests
+    from vpplb.files.findings import BadManifests
 
     try:
         yield

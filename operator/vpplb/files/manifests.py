@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpplb.files.file_content import MOST_BYTES, STDIN, UnreadableFile, read_content
+from vpplb.files.findings import ManifestFinding
 from vpplb.files.yaml_documents import UnparseableYaml, YamlDocument, parse_documents
 from vpplb.model.names import API_VERSION, GROUP, ObjectKey
 from vpplb.model.objects import Backend, Frontend, HealthCheck, SecretValues
@@ -26,29 +27,6 @@ _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 ObjectId = tuple[str, ObjectKey]
 """Kind and key: what names an object in a set of files."""
-
-
-class BadManifests(Exception):
-    """The manifests are wrong; `findings` say what and where, a line each."""
-
-    def __init__(self, findings: Iterable[object]) -> None:
-        self.findings = [str(one) for one in findings]
-        super().__init__("\n".join(self.findings))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestFinding:
-    """Something to tell about a line of a file; `subject` is the object (`Kind namespace/name`)."""
-
-    file: str
-    line: int
-    message: str
-    subject: str = ""
-    field: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}"
-        return ": ".join(part for part in (where, self.subject, self.field, self.message) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,7 @@
 """Types of fields that are addresses, read as Kubernetes' CEL functions `ip()` and `cidr()` do."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated
@@ -10,97 +9,14 @@ from typing import Annotated
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from vpplb.model.vip import IPAddress, IPNetwork
+from vpplb.resources.address_ranges import (
+    LOW,
+    LOW_SAYS,
+    NO_HOSTS,
+    AddressRange,
+    require_unicast,
+)
 from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema, read_text
-
-# --- addresses that are no host's, which neither a VIP nor a server may have ----------------------
-#
-# Each range is stated once, in Python for files and in CEL for the API server. A prefix is refused
-# when all of it lies in a range. Loopback is judged apart (`allowances`): a flag may allow it,
-# which the API server cannot know.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressRange:
-    """Networks, and what to say of an address in them."""
-
-    networks: tuple[IPNetwork, ...]
-    says: str
-
-    def holds_prefix(self, prefix: IPNetwork) -> bool:
-        return any(_is_within(prefix, network) for network in self.networks)
-
-    @property
-    def make_cel_rule(self) -> Schema:
-        networks = ", ".join(f"'{network}'" for network in self.networks)
-        return make_cel_rule(
-            f"[{networks}].all(r, !(isIP(self) && cidr(r).containsIP(self))"
-            " && !(isCIDR(self) && cidr(r).containsCIDR(self)))",
-            self.says,
-        )
-
-
-LOOPBACK = AddressRange(
-    networks=(ip_network("127.0.0.0/8"),),
-    says="must not be loopback: it never leaves a host (--allow-loopback allows it for trials)",
-)
-"""IPv6 has its loopback among those that VPP takes for IPv4: nothing allows it."""
-
-_RANGES = (
-    AddressRange(
-        networks=(ip_network("0.0.0.0/8"), ip_network("::/128")),
-        says="must not be unspecified: it names no host",
-    ),
-    AddressRange(
-        networks=(ip_network("224.0.0.0/4"), ip_network("ff00::/8")),
-        says="must not be multicast: it names no one host",
-    ),
-    AddressRange(
-        networks=(ip_network("255.255.255.255/32"),),
-        says="must not be broadcast: it names no one host",
-    ),
-    AddressRange(
-        networks=(ip_network("169.254.0.0/16"), ip_network("fe80::/10")),
-        says="must not be link-local: nothing says on which of VPP's links",
-    ),
-)
-
-# VPP quirk: low IPv6 prefixes. An address whose first 96 bits are 0 is one of IPv4 to VPP
-# (ip46_address_is_ip4), whatever the length of the prefix: ::/64 reads back as 0.0.0.0/64, ::1
-# as 0.0.0.1, and neither can be removed under its own name.
-_LOW = ip_network("::/96")
-LOW_SAYS = "must not begin with 96 zero bits: VPP takes it for IPv4"
-
-
-def is_low(prefix: IPNetwork) -> bool:
-    """Whether VPP takes a prefix of IPv6 for one of IPv4."""
-    return prefix.version == 6 and prefix.network_address in _LOW
-
-
-def require_unicast(prefix: IPNetwork) -> None:
-    """Raise ValueError, with a sentence for people, when a prefix is no host's or no hosts'."""
-    for one in _RANGES:
-        if one.holds_prefix(prefix):
-            raise ValueError(one.says)
-    if is_low(prefix):
-        raise ValueError(LOW_SAYS)
-
-
-def unicast_cel() -> Iterable[Schema]:
-    """Return the rules that say the same as `require_unicast` to the API server."""
-    yield from (one.make_cel_rule for one in _RANGES)
-    yield make_cel_rule(
-        f"!(isIP(self) && cidr('{_LOW}').containsIP(self))"
-        f" && !(isCIDR(self) && cidr('{_LOW}').containsIP(cidr(self).masked().ip()))",
-        LOW_SAYS,
-    )
-
-
-def _is_within(inner: IPNetwork, outer: IPNetwork) -> bool:
-    same = inner.version == outer.version and inner.prefixlen >= outer.prefixlen
-    return same and inner.network_address in outer
-
-
-# --- types of fields -----------------------------------------------------------------------------
 
 
 def read_address(text: str) -> IPAddress:
@@ -151,17 +67,38 @@ _V6_SAYS = "must be an IPv6 address"
 _as_str = PlainSerializer(str, return_type=str)
 
 
+def _unicast_cel() -> Iterator[Schema]:
+    """Return the rules that say the same as `require_unicast` to the API server."""
+    yield from (_range_cel(one) for one in NO_HOSTS)
+    yield make_cel_rule(
+        f"!(isIP(self) && cidr('{LOW}').containsIP(self))"
+        f" && !(isCIDR(self) && cidr('{LOW}').containsIP(cidr(self).masked().ip()))",
+        LOW_SAYS,
+    )
+
+
+def _range_cel(one: AddressRange) -> Schema:
+    networks = ", ".join(f"'{network}'" for network in one.networks)
+    return make_cel_rule(
+        f"[{networks}].all(r, !(isIP(self) && cidr(r).containsIP(self))"
+        " && !(isCIDR(self) && cidr(r).containsCIDR(self)))",
+        one.says,
+    )
+
+
 def _read_server(value: object) -> IPAddress:
     address = read_text(read_address, value, _ANY_SAYS)
     require_unicast(ip_network(address))
     return address
 
 
+_UNICAST = tuple(_unicast_cel())
+
 ServerAddress = Annotated[
     IPv4Address | IPv6Address,
     PlainValidator(_read_server),
     _as_str,
-    make_string_schema(39, make_cel_rule("isIP(self)", _ANY_SAYS), *unicast_cel()),
+    make_string_schema(39, make_cel_rule("isIP(self)", _ANY_SAYS), *_UNICAST),
 ]
 AddressV4 = Annotated[
     IPv4Address,
@@ -191,9 +128,7 @@ VipPrefix = Annotated[
     IPNetwork,
     PlainValidator(_read_vip),
     _as_str,
-    make_string_schema(
-        43, make_cel_rule("isIP(self) || isCIDR(self)", _PREFIX_SAYS), *unicast_cel()
-    ),
+    make_string_schema(43, make_cel_rule("isIP(self) || isCIDR(self)", _PREFIX_SAYS), *_UNICAST),
 ]
 
 # What we wrote ourselves is read as it is, and is no user's to be checked. The same few servers

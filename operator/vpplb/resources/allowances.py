@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 from vpplb.model.vip import Encap, IPNetwork
 from vpplb.plan.probe_reach import ProbeReach
-from vpplb.resources.addresses import LOOPBACK
+from vpplb.resources.address_ranges import LOOPBACK
 
 _NAT = (Encap.NAT4, Encap.NAT6)
 _NAT_SAYS = (

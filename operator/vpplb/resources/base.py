@@ -4,7 +4,8 @@ A rule is stated once, in Python for files and in CEL for the API server, with o
 that both refuse the same objects in the same words.
 """
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -13,6 +14,9 @@ from pydantic.alias_generators import to_camel
 
 from vpplb.model.names import ObjectKind
 from vpplb.resources.allowances import AddressAllowances
+
+# No plugin of pydantic that happens to be installed reads our objects, and none is looked for.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 Loc = tuple[str | int, ...]
 """Path of a field: keys and list positions."""
@@ -29,7 +33,7 @@ class SpecModel(BaseModel):
         extra="forbid",
         frozen=True,
         alias_generator=to_camel,
-        use_attribute_docstrings=True,
+        defer_build=True,
         hide_input_in_errors=True,  # a log that quotes an error of ours quotes no secret
     )
 
@@ -42,12 +46,25 @@ class StatusModel(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         validate_by_name=True,
-        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
     def dump_json(self) -> dict[str, object]:
         """Return the JSON object of the API: camelCase, fields in order of declaration."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def build_models() -> None:
+    """Build all models that are imported, before threads use them side by side."""
+    for base in (SpecModel, StatusModel):
+        for model in _list_subclasses(base):
+            model.model_rebuild()
+
+
+def _list_subclasses(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from _list_subclasses(model)
 
 
 SpecT = TypeVar("SpecT", bound=SpecModel)

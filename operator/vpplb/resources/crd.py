@@ -4,18 +4,29 @@ Pydantic's JSON schema is made structural: references are inlined, `null` altern
 titles dropped; and what spans fields is added in CEL.
 """
 
+import ast
+import inspect
 import json
 from collections.abc import Collection, Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
 
 from vpplb.model.names import GROUP, VERSION, ObjectKind
 from vpplb.resources.backend import BACKEND
-from vpplb.resources.base import CelRule, KindDefinition, PrintColumn, SpecT
+from vpplb.resources.base import (
+    CelRule,
+    KindDefinition,
+    PrintColumn,
+    SpecModel,
+    SpecT,
+    StatusModel,
+)
 from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.fields import format_duration
 from vpplb.resources.frontend import FRONTEND
@@ -155,7 +166,14 @@ _DROPPED = {"title", "additionalProperties", "$defs", "$ref", "anyOf", "default"
 
 
 class _SchemaGenerator(GenerateJsonSchema):
-    """Writes defaults as users write them."""
+    """Writes defaults as users write them, and describes fields as their docstrings do."""
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        shown = super().model_schema(schema)
+        for name, said in _read_docstrings(schema["cls"]).items():
+            alias = str(schema["cls"].model_fields[name].validation_alias)
+            shown["properties"][alias]["description"] = said
+        return shown
 
     def encode_default(self, dft: object) -> Any:
         return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
@@ -191,6 +209,27 @@ def _restructure_node(node: Schema, definitions: Schema, defaults: bool, explain
     if explained and (said := list(_state_bounds(result))):
         result["description"] = "\n".join([result["description"], " ".join(said)])
     return result
+
+
+def _read_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Return what stands below the fields of a model, its bases' first.
+
+    pydantic would do that for each model whenever a program starts.
+    """
+    said: dict[str, str] = {}
+    for one in reversed(model.__mro__):
+        if not issubclass(one, SpecModel | StatusModel) or one in (SpecModel, StatusModel):
+            continue
+        (stated,) = ast.parse(inspect.getsource(one)).body
+        assert isinstance(stated, ast.ClassDef)
+        for pair in pairwise(stated.body):
+            match pair:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    said[name] = inspect.cleandoc(text)
+    return said
 
 
 def show_default(value: object) -> str:

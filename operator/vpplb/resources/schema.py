@@ -43,6 +43,7 @@ class SchemaOf:
     def __get_pydantic_json_schema__(
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
+        self._model.model_rebuild()
         return handler(self._model.__pydantic_core_schema__)
 
 

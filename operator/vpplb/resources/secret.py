@@ -3,13 +3,17 @@
 import binascii
 from base64 import b64decode
 from collections.abc import Collection, Mapping
+from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
 
 from vpplb.model.objects import SecretValues
 from vpplb.resources.text import HeaderValue
 
-_HEADER_VALUE = TypeAdapter(HeaderValue)
+
+@cache
+def _value_reader() -> TypeAdapter[str]:
+    return TypeAdapter(HeaderValue)
 
 
 def read_secret(raw: Mapping[str, object], keys: Collection[str] | None = None) -> SecretValues:
@@ -38,6 +42,6 @@ def _decode_value(value: object) -> str:
 
 def _header_value(text: str) -> str | None:
     try:
-        return _HEADER_VALUE.validate_python(text.strip())
+        return _value_reader().validate_python(text.strip())
     except ValidationError:
         return None

@@ -16,7 +16,8 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import NamedTuple
 
-from vpplb.files.manifests import BadManifests, load_manifests
+from vpplb.files.findings import BadManifests
+from vpplb.files.manifests import load_manifests
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState, HealthTransition
 from vpplb.model.names import ObjectKey

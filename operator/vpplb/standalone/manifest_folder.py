@@ -8,13 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vpplb.files.manifests import (
-    BadManifests,
-    LoadedManifests,
-    ObjectId,
-    list_files,
-    load_manifests,
-)
+from vpplb.files.findings import BadManifests
+from vpplb.files.manifests import LoadedManifests, ObjectId, list_files, load_manifests
 from vpplb.files.state_file import StateFile
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind

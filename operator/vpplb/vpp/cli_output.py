@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vpplb.model.vip import VipId, VipProtocol
 from vpplb.plan.settings import HeapSpace
-from vpplb.vpp.messages import Fields
+from vpplb.vpp.message_fields import Fields
 
 SHOW_HEAP: Fields = {"cmd": b"show memory main-heap"}
 SHOW_THREADS: Fields = {"cmd": b"show threads"}

@@ -14,7 +14,8 @@ from pathlib import Path
 from vpplb.sync.ports import LoadBalancerGone, LoadBalancerUnsuitable
 from vpplb.vpp import messages
 from vpplb.vpp.framing import BadFrame, FrameReader, frame_message
-from vpplb.vpp.messages import BadMessage, ClientRegistration, Fields, MessageCatalogue
+from vpplb.vpp.message_fields import Fields
+from vpplb.vpp.messages import BadMessage, ClientRegistration, MessageCatalogue
 from vpplb.vpp.pacing import MOST_CALLS
 from vpplb.vpp.send_queue import ApiCall, CallBatch, SendQueue
 

@@ -24,7 +24,7 @@ from vpplb.model.vip import (
 )
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.vpp.cli_output import PROTOCOL_OF, VipListing
-from vpplb.vpp.messages import Fields, Value
+from vpplb.vpp.message_fields import Fields, Value
 
 _ENCAPS = (Encap.GRE4, Encap.GRE6, Encap.L3DSR, Encap.NAT4, Encap.NAT6)
 """By number (lb_types.api, lb_encap_type)."""

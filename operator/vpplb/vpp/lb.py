@@ -11,7 +11,7 @@ from vpplb.sync.ports import CallOutcome, LoadBalancerGone, ObservedVpp, VppInfo
 from vpplb.vpp import cli_output, codec
 from vpplb.vpp.client import NAME, TIMEOUT, ApiConnection, CallHook, open_connection
 from vpplb.vpp.lock import VppLock
-from vpplb.vpp.messages import Fields
+from vpplb.vpp.message_fields import Fields
 from vpplb.vpp.nat_guard import NatGuard
 
 MOST_LINES = 500_000

@@ -22,10 +22,7 @@ from vpp_papi import vpp_serializer
 from vpp_papi.vpp_papi import VPPApiJSONFiles
 
 from vpplb.vpp.message_definitions import NEEDED, api_json
-
-Value = int | bytes
-Fields = Mapping[str, Value]
-"""Values of a message by path: integers, booleans as 0 and 1, byte strings for what is longer."""
+from vpplb.vpp.message_fields import Fields, Value
 
 SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY = 15, 16
 """The two ids that are the same in every VPP (vpp_papi: vpp_transport_socket.py, connect)."""

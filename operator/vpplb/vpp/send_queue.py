@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vpplb.sync.ports import LoadBalancerGone
-from vpplb.vpp.messages import ApiMessage, Fields
+from vpplb.vpp.message_fields import Fields
+from vpplb.vpp.messages import ApiMessage
 from vpplb.vpp.pacing import CallPacer
 
 

@@ -21,7 +21,7 @@ from data.objects import key, vip
 from fakes.load_balancer import FakeLoadBalancer
 from fakes.prober import FakeProber
 from lab.waiting import eventually
-from vpplb.files.manifests import BadManifests
+from vpplb.files.findings import BadManifests
 from vpplb.files.state_file import name_beside
 from vpplb.files.state_lock import StateInUse
 from vpplb.model.health import HealthState, HealthTransition

@@ -17,7 +17,8 @@ from data.manifests import Raw, backend, frontend, health_check
 from data.objects import key
 from in_memory.world import World
 from lab.waiting import eventually
-from vpplb.files.manifests import BadManifests, LoadedManifests, load_manifests
+from vpplb.files.findings import BadManifests
+from vpplb.files.manifests import LoadedManifests, load_manifests
 from vpplb.files.state_file import StateFile
 from vpplb.model.check import HttpProbe
 from vpplb.model.health import HealthState

@@ -17,7 +17,7 @@ from vpplb.model.vip import (
 from vpplb.plan.ops import AddServer, AddVip, DelServer, DelVip, Op, SetConf, SetWeight
 from vpplb.vpp import cli_output, codec
 from vpplb.vpp.cli_output import VipListing
-from vpplb.vpp.messages import Fields
+from vpplb.vpp.message_fields import Fields
 
 WEB = VipId(ip_network("192.0.2.1/32"), VipProtocol.TCP, 80)
 A = ip_address("10.0.0.1")

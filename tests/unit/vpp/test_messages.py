@@ -16,7 +16,8 @@ from vpp_papi.vpp_papi import VPPApiJSONFiles
 from vpplb.simulator.messages import all_api_json
 from vpplb.vpp import message_definitions, messages
 from vpplb.vpp.message_definitions import NEEDED
-from vpplb.vpp.messages import BadMessage, ClientRegistration, Fields
+from vpplb.vpp.message_fields import Fields
+from vpplb.vpp.messages import BadMessage, ClientRegistration
 
 TABLE = {f"{name}_{crc}": number for number, (name, crc) in enumerate(NEEDED.items(), 100)}
 CATALOGUE = messages.build_catalogue(TABLE)

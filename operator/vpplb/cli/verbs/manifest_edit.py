@@ -14,7 +14,7 @@ from vpplb.cli.plan_view import PlanView
 from vpplb.cli.verbs.object_problems import read_deviations
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
 from vpplb.cli.verbs.shown_status import find_shown, read_conditions
-from vpplb.files.manifests import BadManifests, load_manifests
+from vpplb.files.findings import BadManifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -90,6 +90,10 @@ def _is_accepted(raw: JsonObject) -> bool:
 
 def _load_written(edit: ManifestEdit, namespace: str) -> PlannedObjects:
     """Read the manifests; what names no namespace is of `namespace`."""
+    if not edit.manifests:
+        return {}
+    from vpplb.files.manifests import load_manifests
+
     loaded = load_manifests(edit.manifests, edit.allowed)
     if loaded.findings:
         raise BadManifests(loaded.findings)

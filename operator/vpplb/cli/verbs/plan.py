@@ -12,9 +12,10 @@ from vpplb.cli.terminal import exit_on_findings
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand
 from vpplb.cli.verbs.flags import usual_flags
-from vpplb.cli.verbs.session import UsualFlags
+from vpplb.cli.verbs.session import UsualFlags, VerbSession
 
 if TYPE_CHECKING:
+    from vpplb.cli.plan_view import PlanView
     from vpplb.resources.allowances import AddressAllowances
 
 
@@ -67,13 +68,17 @@ def plan_command(
                   kubectl vpplb plan -f manifests/ -o json
                   kubectl vpplb plan --down nginx0
     """
-    from vpplb.cli.verbs.manifest_edit import ManifestEdit, plan_on_session
-
     if not manifests and not down:
         raise click.UsageError("give manifests with -f, or --down BACKEND")
-    edit = ManifestEdit(manifests=manifests, down=down, allowed=allowed)
+
+    async def plan_edit(session: VerbSession) -> "PlanView":
+        from vpplb.cli.verbs.manifest_edit import ManifestEdit, plan_on_session
+
+        edit = ManifestEdit(manifests=manifests, down=down, allowed=allowed)
+        return await plan_on_session(session, edit)
+
     try:
-        view = flags.run_work(lambda session: plan_on_session(session, edit))
+        view = flags.run_work(plan_edit, needs="vpplb.cli.verbs.manifest_edit")
     except click.ClickException as error:
         error.show()
         sys.exit(UNREACHABLE)

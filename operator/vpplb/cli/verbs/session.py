@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TypeVar
 
 import click
@@ -127,29 +128,37 @@ class UsualFlags:
     def _is_anywhere(self) -> bool:
         return self.door is not None and self.door.find_namespace is None
 
-    def run_work(self, work: Callable[[VerbSession], Awaitable[T]]) -> T:
-        """Do the work of a command; what goes wrong is said in one line, and ends with 1."""
+    def run_work(self, work: Callable[[VerbSession], Awaitable[T]], *, needs: str = "") -> T:
+        """Do the work of a command; what goes wrong is said in one line, and ends with 1.
+
+        `needs` is a module that the work imports: it is read while the door opens.
+        """
         try:
             with _ended_by_sigterm():
-                return asyncio.run(self.open_session(work))
+                return asyncio.run(self.open_session(work, needs=needs))
         except (KubeError, VerbFailure) as error:
             raise CommandError(describe_error(error)) from error
         except KeyboardInterrupt:
             raise SystemExit(130) from None
 
-    async def open_session(self, work: Callable[[VerbSession], Awaitable[T]]) -> T:
+    async def open_session(
+        self, work: Callable[[VerbSession], Awaitable[T]], *, needs: str = ""
+    ) -> T:
         """Reach what the flags name, and do the work on it; a client that is given is it."""
         given = click.get_current_context().obj
         if given is not None or self.door is None:
             assert isinstance(given, UserClient)
             return await work(self._make_session(given, "default"))
         finding = asyncio.ensure_future(self._find_namespace(self.door))
+        reading = asyncio.ensure_future(asyncio.to_thread(import_module, needs or __name__))
         try:
             async with self.door.open(self.reach) as client:
+                await reading
                 return await work(self._make_session(client, await finding))
         finally:
-            finding.cancel()
-            await asyncio.wait((finding,))
+            for task in (finding, reading):
+                task.cancel()
+            await asyncio.wait((finding, reading))
 
     def _make_session(self, client: UserClient, default: str) -> VerbSession:
         named = self.namespace or ("" if self._is_anywhere else default)
