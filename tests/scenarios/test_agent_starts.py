@@ -29,7 +29,7 @@ from vpplb.model.vip import Encap, VipId, VipSettings
 from vpplb.plan.ops import AddServer, AddVip
 from vpplb.sync.vip_state import OwnedState
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.looptime
 
 NOBODY = OperatorAddress(identity="gone", address="127.0.0.1:1", fingerprint="00" * 32)
 SERVER = IPv4Address("10.0.0.1")

@@ -18,7 +18,7 @@ from vpplb.direct.operator_directory import dump_entry, name_annotation
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.release_identity import ReleaseIdentity
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.looptime
 
 LEASE = ObjectKey("kube-system", "vpplb-operator")
 

@@ -10,7 +10,7 @@ from lab.descriptors import descriptors
 from vpplb.cli.service_runner import SHORTAGE_EVERY, LoopErrors
 
 
-@pytest.mark.slow
+@pytest.mark.looptime
 async def test_that_no_connection_can_be_accepted_is_said_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -115,6 +115,7 @@ async def test_a_failure_is_no_answer_and_says_what_is_wrong(watched: WatchedHea
     assert health.trouble == told
 
 
+@pytest.mark.looptime
 async def test_a_server_that_takes_a_request_and_says_nothing_is_not_waited_for(
     watched: WatchedHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +214,7 @@ async def test_a_watch_that_is_refused_ends_all(watched: WatchedHealth) -> None:
             await watched.get(session, frontends)
 
 
+@pytest.mark.looptime
 async def test_a_watch_that_ended_and_is_not_asked_for_again_ends_all(
     watched: WatchedHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:

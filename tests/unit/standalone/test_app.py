@@ -31,6 +31,8 @@ from vpplb.standalone.standalone_parts import StandaloneOptions
 from vpplb.telemetry.catalog import AGENT_METRICS, OPERATOR_METRICS
 from vpplb.telemetry.service_manager import ServiceManager
 
+pytestmark = pytest.mark.looptime
+
 WEB = vip("198.51.100.1/32")
 TWO = [{"name": "main", "backends": [{"name": "a"}]}, {"name": "next", "backends": [{"name": "b"}]}]
 NOBODY = [{"name": "main", "backends": [{"name": "a"}, {"name": "nobody"}]}]

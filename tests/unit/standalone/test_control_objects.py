@@ -19,6 +19,8 @@ from vpplb.kube.api_types import ApiError, Gone
 from vpplb.kube.user_api.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
+pytestmark = pytest.mark.looptime
+
 CHECKED = {"healthCheckRef": {"name": "check"}}
 TWO = [{"name": "main", "backends": [{"name": "a"}, {"name": "b", "weight": 50}]}]
 FILES = (

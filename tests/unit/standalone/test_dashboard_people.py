@@ -22,6 +22,8 @@ from vpplb.standalone.app import StandaloneApp
 from vpplb.standalone.local_people import LocalPeople
 from vpplb.telemetry.http_access import HttpAccess
 
+pytestmark = pytest.mark.looptime
+
 CHECKED = {"healthCheckRef": {"name": "check"}}
 TWO = [{"name": "main", "backends": [{"name": "a"}, {"name": "b"}]}]
 FILES = (
@@ -211,6 +213,7 @@ async def test_a_drained_backend_that_somebody_resumes_meanwhile_is_left_in(
         assert router.lb.flushes == []
 
 
+@pytest.mark.looptime(False)  # a thread reads them
 async def test_what_people_did_is_in_the_stream_of_events(router: LocalRouter) -> None:
     async with router.running("a", "b") as app, signed_in(app) as page:
         await router.weigh(100, 100)

@@ -29,6 +29,8 @@ from vpplb.standalone.hand_changes import HandChanges
 from vpplb.standalone.manifest_folder import ManifestFolder
 from vpplb.standalone.taken_manifests import TakenManifests
 
+pytestmark = pytest.mark.looptime
+
 
 def checked(**spec: object) -> Raw:
     return backend("a", "192.0.2.1", healthCheckRef={"name": "check"}, **spec)

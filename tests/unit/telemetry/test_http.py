@@ -23,6 +23,8 @@ from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import CannotListen, Check, HttpServer, PageUnavailable
 from vpplb.telemetry.http_readers import StaleReason
 
+pytestmark = pytest.mark.looptime
+
 WEB: Mapping[str, object] = {
     "metadata": {"namespace": "shop", "name": "web"},
     "spec": {"port": 80},
@@ -438,6 +440,7 @@ async def test_a_hundred_readers_at_once_cost_what_two_cost() -> None:
     assert view.written <= 3 * 300
 
 
+@pytest.mark.looptime(False)  # making it takes real time
 async def test_while_a_long_answer_is_made_the_loop_goes_on() -> None:
     class SlowView(View):
         def show_object(self, kind: ObjectKind, key: ObjectKey) -> Mapping[str, object] | None:

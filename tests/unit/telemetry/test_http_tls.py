@@ -17,6 +17,8 @@ from vpplb.telemetry.event_stream import EventStream
 from vpplb.telemetry.http import CannotListen, HttpServer
 from vpplb.telemetry.http_tls import BadCertificate, TlsFiles
 
+pytestmark = pytest.mark.looptime
+
 
 def make_files(folder: Path) -> TlsFiles:
     files = TlsFiles(certificate=folder / "tls.crt", key=folder / "tls.key")

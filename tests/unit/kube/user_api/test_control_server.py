@@ -22,6 +22,8 @@ from vpplb.kube.user_api.control_server import ControlServer, ObjectChange
 from vpplb.kube.user_api.user_client import UserClient, WatchEvent
 from vpplb.model.names import ObjectKey, ObjectKind
 
+pytestmark = pytest.mark.looptime
+
 BACKEND, FRONTEND = ObjectKind.BACKEND, ObjectKind.FRONTEND
 A = ObjectKey("shop", "a")
 
@@ -196,6 +198,7 @@ async def test_a_watch_lasts_for_a_number_of_seconds(tmp_path: Path, lasts: str)
             assert (answer.status, await answer.text()) == (200, "")
 
 
+@pytest.mark.looptime(False)  # it is a thread that hangs
 async def test_a_user_whom_nobody_can_name_in_time_is_a_number_and_holds_up_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
