@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from data.product_code import product_nodes, product_trees
+from data.product_code import product_definitions, product_nodes
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ROOT / "operator"
@@ -31,21 +31,19 @@ def _used_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
                 yield text  # such as for getattr
 
 
-def _definitions(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield functions and classes with the class that they are in, but those that register.
+def _definitions() -> Iterator[tuple[Path, str, str]]:
+    """Yield functions and classes: the module, the class that they are in, and the name.
 
-    A decorator with arguments (`@click.command(…)`, `@model_validator(…)`) hands a function to
-    somebody who calls it.
+    Those that register are left out: a decorator with arguments (`@click.command(…)`,
+    `@model_validator(…)`) hands a function to somebody who calls it.
     """
-    owners: dict[ast.AST, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):
-            owners |= dict.fromkeys(node.body, node.name)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not (
-            re.fullmatch("__.*__", node.name)
-            or any(isinstance(one, ast.Call) for one in node.decorator_list)
+    classes = product_nodes(ast.ClassDef)
+    owners = {child: node.name for _, node in classes for child in node.body}
+    for path, node in product_definitions():
+        if not re.fullmatch("__.*__", node.name) and not any(
+            isinstance(one, ast.Call) for one in node.decorator_list
         ):
-            yield node.name, owners.get(node, "")
+            yield path, owners.get(node, ""), node.name
 
 
 def _is_of_a_base(module: Path, owner: str, name: str) -> bool:
@@ -58,11 +56,11 @@ def _is_of_a_base(module: Path, owner: str, name: str) -> bool:
 def test_whatever_is_defined_is_used_beyond_tests() -> None:
     others = [ast.parse(path.read_text()) for place in USERS for path in _files(place)]
     used = {name for tree in others for name in _used_names(ast.walk(tree))}
-    used |= set(_used_names(node for _, node in product_nodes()))
+    read = product_nodes(ast.Name, ast.Attribute, ast.Constant)
+    used |= set(_used_names(node for _, node in read))
     unused = {
         name: str(path.relative_to(PRODUCT))
-        for path, tree in product_trees().items()
-        for name, owner in _definitions(tree)
+        for path, owner, name in _definitions()
         if name not in used and not _is_of_a_base(path, owner, name)
     }
     assert unused.keys() == CALLED_BY_OTHERS.keys(), unused

@@ -44,10 +44,8 @@ def _asked_of_metrics() -> set[str]:
     """Return what is read of anything named `…metrics`, but where metrics are declared."""
     return {
         node.attr
-        for path, node in product_nodes()
-        if path != METRICS
-        and isinstance(node, ast.Attribute)
-        and _last_name(node.value).endswith("metrics")
+        for path, node in product_nodes(ast.Attribute)
+        if path != METRICS and _last_name(node.value).endswith("metrics")
     }
 
 

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from data.product_code import PACKAGE, product_nodes, product_trees
+from data.product_code import (
+    PACKAGE,
+    Definition,
+    product_definitions,
+    product_nodes,
+    product_trees,
+)
 
 FUNCTIONS, CLASSES = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.ClassDef,)
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 GONE = re.compile(
     "alone|announcer|ballot|blamed?|board|calm|caveats?|dangling|doubts?|excuse|foregone|gate"
@@ -27,14 +32,15 @@ GONE_AS_NAMES = re.compile("claim|console|echo|known|memory|meter|move|progress|
 
 def _definitions() -> Iterator[tuple[str, Definition]]:
     """Yield what the product defines, with its module, but for Python's own `__names__`."""
-    for path, node in product_nodes():
-        if isinstance(node, Definition) and not node.name.startswith("__"):
+    for path, node in product_definitions():
+        if not node.name.startswith("__"):
             yield _name_module(path), node
 
 
 def _names() -> Iterator[tuple[str, str]]:
     """Yield all that is named beyond one function, with the module: the module itself as well."""
-    for path, node in product_nodes():
+    others = product_nodes(ast.Attribute, ast.Module)
+    for path, node in (*product_definitions(), *others):
         module = _name_module(path)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():

@@ -54,11 +54,8 @@ def test_what_is_explained_is_said_somewhere(catalogue: str) -> None:
         and isinstance(node.value, ast.Call)
         and isinstance(target := node.targets[0], ast.Name)
     }
-    read = {
-        node.attr if isinstance(node, ast.Attribute) else node.id
-        for path, node in product_nodes()
-        if path != module and isinstance(node, ast.Attribute | ast.Name)
-    }
+    read = {node.attr for path, node in product_nodes(ast.Attribute) if path != module}
+    read |= {node.id for path, node in product_nodes(ast.Name) if path != module}
     assert len(declared) > 10
     assert declared - read == set()
 
@@ -79,8 +76,8 @@ def test_a_reason_in_words_stands_in_its_catalogue_alone(made: str, catalogue: s
     """Nobody else builds a condition or an event from words of its own."""
     elsewhere = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
-        for path, node in product_nodes()
-        if isinstance(node, ast.Call) and _called_name(node) == made and path.stem != catalogue
+        for path, node in product_nodes(ast.Call)
+        if _called_name(node) == made and path.stem != catalogue
         for reason in (
             *node.args[1:2],
             *(one.value for one in node.keywords if one.arg == "reason"),
@@ -94,8 +91,8 @@ def test_an_event_that_is_sent_is_in_the_catalogue() -> None:
     """The adapter that sends events is given its type and reason, not words."""
     wrong = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
-        for path, node in product_nodes()
-        if isinstance(node, ast.Call) and _called_name(node) == "ObjectEvent"
+        for path, node in product_nodes(ast.Call)
+        if _called_name(node) == "ObjectEvent"
         for one in node.keywords
         if one.arg == "reason" and isinstance(one.value, ast.Constant)
     ]
