@@ -199,8 +199,7 @@ class EventInbox(Iterable[CacheEvent]):
     """Hands what is told on another thread to `read`, on the loop that it was made on.
 
     What is not read yet is replaced by what is newer of the same object: however fast objects
-    change, and however long the reader is busy, no more is kept than one event an object. What
-    `is_known` already, such as the echo of our own write, does not wake the reader.
+    change, and however long the reader is busy, no more is kept than one event an object.
     """
 
     def __init__(
@@ -212,6 +211,13 @@ class EventInbox(Iterable[CacheEvent]):
         self._lock, self._closed = threading.Lock(), False
         self._waiting: dict[ObjectPlace, CacheEvent] = {}
 
+    def is_news(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> bool:
+        """Tell whether an event is to be put: an echo of our own write, for example, is known.
+
+        This is the filter of kopf's handler, asked before kopf prepares to call that.
+        """
+        return not self._is_known(CacheEvent(kind, event["type"], event["object"]))
+
     async def put_event(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> None:
         """Have an event read soon; after the end of the loop: nothing.
 
@@ -219,8 +225,6 @@ class EventInbox(Iterable[CacheEvent]):
         run in a pool of threads, out of order.
         """
         told = CacheEvent(kind, event["type"], dict(event["object"]))
-        if self._is_known(told):
-            return
         place = kind, key_of(told.raw)
         with self._lock:
             first = not self._waiting

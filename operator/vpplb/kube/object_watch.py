@@ -2,7 +2,7 @@
 
 kopf has a thread and an event loop of its own, because it cancels every task of its loop when it
 stops. Its handlers are `on.event` alone: no finalizers, no annotations, so deleting an object never
-blocks. They await nothing and never raise; the cache drops what is not newer.
+blocks. They await nothing and never raise; a filter drops what is not newer.
 
 A watch that is dead heals (decision 0014): the server is asked to end each after `period` seconds,
 kopf ends it itself a little later. Where kopf gives up, or no longer asks, another is begun.
@@ -148,8 +148,8 @@ class ObjectWatch:
 
         listen = partial(kopf.on.event, registry=registry)
         for kind in self._kinds:
-            at = RESOURCES[kind]
-            listen(at.group, at.version, at.plural, id=at.plural)(partial(inbox.put_event, kind))
+            is_news, put = partial(inbox.is_news, kind), partial(inbox.put_event, kind)
+            listen(*RESOURCES[kind], id=kind.plural, when=is_news)(put)
         # Begun before kopf, which cancels all tasks that come after it.
         guarding = asyncio.create_task(health.wait_given_up())
         guarding.add_done_callback(lambda _: stop.set())
@@ -196,5 +196,5 @@ def _settings(period: float) -> kopf.OperatorSettings:
     # is asked again before that.
     settings.watching.inactivity_timeout = period * 4 / 3
     settings.queueing.exit_timeout = 0.5
-    settings.queueing.idle_timeout = 0.2  # each object that changed keeps a task for so long
+    settings.queueing.idle_timeout = 0.02  # each object that changed keeps a task for so long
     return settings

@@ -159,10 +159,11 @@ async def test_events_reach_the_informer_in_order_on_the_loop_of_the_program(
             assert not getattr(registry, group)._handlers
         handlers = {one.id: one for one in registry._watching._handlers}
         assert set(handlers) == {"frontends", "backends"}
-        tell = handlers["backends"].fn
+        tell, is_news = handlers["backends"].fn, handlers["backends"].when
         for event_type, name, version in events:
             metadata = {"name": name, "namespace": "x", "resourceVersion": str(version)}
             event = {"type": event_type, "object": {"metadata": metadata}}
+            assert is_news(event=event, name=name), "else kopf does not call the handler"
             with pytest.raises(StopIteration):  # it awaits nothing
                 tell(event=event, name=name).send(None)
         until_stopped(stop_flag=stop_flag)
