@@ -14,8 +14,8 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from vpplb.kube.api_types import PAGE, JsonObject, ObjectListing, key_of
@@ -64,6 +64,7 @@ class ObjectCache(StoredObjects):
         self._deleted: dict[ObjectPlace, int] = {}
         self._newest: dict[ObjectKind, int] = {}
         self._complete: dict[tuple[ObjectKind, str | None], int] = {}
+        self._echoes = WriteEchoes()
 
     def add_handlers(self, *handlers: ObjectHandler) -> None:
         """Tell more handlers from now on, in order, as those that themselves read the cache."""
@@ -82,12 +83,21 @@ class ObjectCache(StoredObjects):
     def is_known(self, event: CacheEvent) -> bool:
         """Whether an event tells nothing new: we know this version of the object, or a newer one.
 
-        Any thread may ask.
+        Or the answer to a write tells it in a moment. Any thread may ask.
         """
         known = self.get(event.kind, key_of(event.raw))
         if known is None or event.type == "DELETED":
             return False
-        return _version_of(event.raw) <= known.version
+        return _version_of(event.raw) <= known.version or self._echoes.keep_back(event, known)
+
+    def awaiting_echo(
+        self, at: ObjectPlace, status: Mapping[str, object]
+    ) -> AbstractContextManager[None]:
+        """Have an event known that shows this status and nothing else: its write is under way.
+
+        A write that fails may have been made all the same: then the event is taken after all.
+        """
+        return self._echoes.awaiting(at, status, lambda event: self.apply_events([event]))
 
     # --- taking ------------------------------------------------------------------------------
 
@@ -193,6 +203,62 @@ class ObjectCache(StoredObjects):
         for handler in self._handlers:
             handler.on_delete(kind, key)
         del self._objects[kind][key]
+
+
+class WriteEchoes:
+    """Keeps back events of writes under way: one in three comes before the answer is read.
+
+    The answer tells the same. Without this its echo would be taken for somebody else's write.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._awaited = threading.Lock(), dict[ObjectPlace, _AwaitedEcho]()
+
+    @contextmanager
+    def awaiting(
+        self,
+        at: ObjectPlace,
+        status: Mapping[str, object],
+        on_failure: Callable[[CacheEvent], None],
+    ) -> Iterator[None]:
+        """Keep back what shows this status of an object; a failure gives it to `on_failure`."""
+        echo, answered = _AwaitedEcho(status), False
+        with self._lock:
+            self._awaited[at] = echo
+        try:
+            yield
+            answered = True
+        finally:
+            with self._lock:
+                if self._awaited.get(at) is echo:  # an object made anew may be written already
+                    del self._awaited[at]
+            if echo.event is not None and not answered:
+                on_failure(echo.event)
+
+    def keep_back(self, event: CacheEvent, known: StoredObject) -> bool:
+        """Keep an event back, on any thread, if beside what is `known` it shows that status."""
+        with self._lock:
+            echo = self._awaited.get((event.kind, known.key))
+            if echo is None or event.raw.get("status") != echo.status:
+                return False
+            if _lasting_metadata(event.raw) != _lasting_metadata(known.raw):
+                return False
+            echo.event = event
+            return True
+
+
+@dataclass(slots=True)
+class _AwaitedEcho:
+    """A status that is being written, and the event that shows it, once it was told."""
+
+    status: Mapping[str, object]
+    event: CacheEvent | None = None
+
+
+def _lasting_metadata(raw: JsonObject) -> JsonObject:
+    """Return what a status write leaves as it is; the spec is the same where `generation` is."""
+    changing = ("managedFields", "resourceVersion")
+    return {name: value for name, value in raw["metadata"].items() if name not in changing}
 
 
 class EventInbox(Iterable[CacheEvent]):

@@ -150,6 +150,7 @@ class StatusWriter:
         self.cache, self._client = cache, client
         self._on_write, self._on_delay = on_write, on_delay
         self._writes: dict[ObjectPlace, _PendingWrite] = {}
+        self._failing: dict[ObjectPlace, _PendingWrite] = {}
         self._queue: WorkQueue[ObjectPlace] = WorkQueue(
             parallel=parallel, urgent=WritePriority.FRONTEND, per_second=per_second
         )
@@ -212,6 +213,7 @@ class StatusWriter:
         self._pruned.pop((kind, key), None)
         self._paces.pop((kind, key), None)
         self._writes.pop((kind, key), None)
+        self._failing.pop((kind, key), None)
         self._queue.remove((kind, key))
 
     @property
@@ -227,14 +229,14 @@ class StatusWriter:
     @property
     def trouble(self) -> str:
         """Say which status cannot be written for a while, and why; empty when all can."""
-        failing = {at: write for at, write in self._writes.items() if write.failure}
-        if not failing:
+        if not self._failing:
             return ""
-        (kind, key), write = min(failing.items(), key=lambda item: item[1].failing_since)
+        (kind, key), write = min(self._failing.items(), key=lambda item: item[1].failing_since)
         seconds = asyncio.get_running_loop().time() - write.failing_since
         if seconds < FAILING:
             return ""
-        more = f" (nor {len(failing) - 1} others)" if len(failing) > 1 else ""
+        others = len(self._failing) - 1
+        more = f" (nor {others} others)" if others else ""
         return (
             f"the status of {kind} {key} cannot be written for {seconds:.0f} s{more}:"
             f" {write.failure}"
@@ -308,14 +310,15 @@ class StatusWriter:
         pace = self._paces.setdefault(at, TokenBucket(PACE, ON_END, most_debt=IN_ADVANCE))
         pace.take_tokens(asyncio.get_running_loop().time())
         try:
-            answer = await self._client.replace_status(*at, base.version, status)
+            with self.cache.awaiting_echo(at, status):
+                answer = await self._client.replace_status(*at, base.version, status)
+                made = self._take_answer(at, write, answer).status
         except NotFound:
             await self._read_base(at, write)  # or it is gone
             raise NoStatusResource(at[0]) from None
         except Conflict:
             write.stale = base.version
             raise
-        made = self._take_answer(at, write, answer).status
         if made != status and self._is_wanted(at, write):
             self._pruned[at] = made, status
 
@@ -337,6 +340,7 @@ class StatusWriter:
         """Decide what becomes of an object whose write has ended."""
         if error is None or isinstance(error, NotFound):
             write.failure, write.conflicted = "", False
+            self._failing.pop(at, None)
             self._queue.finish(at)
             if at not in self._queue:
                 del self._writes[at]
@@ -344,6 +348,7 @@ class StatusWriter:
         if not write.failure:
             write.failing_since = asyncio.get_running_loop().time()
         write.failure = str(error)
+        self._failing[at] = write
         match error:
             case ApiUnreachable() | ApiError(status=429 | 503):
                 asked = error.retry_after if isinstance(error, ApiError) else None

@@ -249,6 +249,42 @@ async def test_what_is_known_already_wakes_nobody() -> None:
     assert reader.read[-1] == ("Backend", "DELETED", "a", 7)
 
 
+def test_of_a_write_under_way_only_the_echo_is_known() -> None:
+    """It may come before the answer; what shows anything else is news."""
+    cache, up, down = ObjectCache(), {"state": "up"}, {"state": "down"}
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(7, status=down))
+    labelled = obj(8, status=up)
+    labelled["metadata"]["labels"] = {"a": "b"}
+    news = [
+        CacheEvent(ObjectKind.BACKEND, "MODIFIED", obj(8, status=down)),
+        CacheEvent(ObjectKind.BACKEND, "MODIFIED", labelled),
+        CacheEvent(ObjectKind.BACKEND, "DELETED", obj(8, status=up)),
+        CacheEvent(ObjectKind.BACKEND, "MODIFIED", obj(8, "b", status=up)),
+        CacheEvent(ObjectKind.FRONTEND, "MODIFIED", obj(8, status=up)),
+    ]
+    echo = CacheEvent(ObjectKind.BACKEND, "MODIFIED", obj(8, status=up))
+    with cache.awaiting_echo((ObjectKind.BACKEND, A), up):
+        assert cache.is_known(echo)
+        assert not any(cache.is_known(event) for event in news)
+    assert not cache.is_known(echo), "the answer is read"
+
+
+def test_the_echo_of_a_write_without_an_answer_is_taken_after_all() -> None:
+    told = ToldVersions()
+    cache = ObjectCache([told])
+    cache.apply_event(ObjectKind.BACKEND, "ADDED", obj(7))
+    echo = CacheEvent(ObjectKind.BACKEND, "MODIFIED", obj(8, status={"state": "up"}))
+
+    def fail() -> None:
+        with cache.awaiting_echo((ObjectKind.BACKEND, A), {"state": "up"}):
+            assert cache.is_known(echo)
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        fail()
+    assert told.upserts == [(None, 7, True), (7, 8, True)]
+
+
 async def test_of_what_was_left_behind_nothing_is_read() -> None:
     """A thread that hangs may go on later, and tell of a history that is over."""
     reader = Reader()

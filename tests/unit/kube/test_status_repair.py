@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from collections.abc import Mapping
 from functools import partial
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from data.objects import key
 from fakes.api_server import FakeApiServer
 from in_memory.status_writer import ToldAnswers, running, see
-from vpplb.kube.api_types import JsonObject
-from vpplb.kube.object_cache import ObjectCache
+from vpplb.kube.api_types import ApiUnreachable, JsonObject
+from vpplb.kube.object_cache import CacheEvent, ObjectCache
 from vpplb.kube.status_repair import FIGHT, LONGEST, QUIET, StatusRepair, writer_of
 from vpplb.kube.status_writer import StatusWriter
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -160,3 +161,35 @@ async def test_what_the_server_made_of_a_write_stands_for_it() -> None:
             writer.submit_status(ObjectKind.BACKEND, key("b"), partial(dict[str, object], wanted))
             await writer.drain(5)
     assert [result for _, result in told.results] == ["written", "unchanged", "written", "written"]
+
+
+class Echoing(FakeApiServer):
+    """Tells the writer's watch of each write before it answers; its first answer is lost."""
+
+    cache: ObjectCache
+
+    async def replace_status(
+        self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
+    ) -> JsonObject:
+        answer = await super().replace_status(kind, key, version, status)
+        if not self.cache.is_known(CacheEvent(kind, "MODIFIED", answer)):
+            self.cache.apply_event(kind, "MODIFIED", answer)
+        if len(self.requests) == 1:
+            raise ApiUnreachable("no answer in 10 s")
+        return answer
+
+
+async def test_the_echo_of_a_write_that_comes_before_its_answer_costs_nothing() -> None:
+    """And it stands for the answer where that is lost: the object need not be read."""
+    server, told = Echoing(), ToldAnswers()
+    async with running(server, told) as writer:
+        server.cache = writer.cache
+        see(writer, server, ["b"])
+        for state in ("up", "down"):
+            writer.submit_status(
+                ObjectKind.BACKEND, key("b"), partial(dict[str, object], {"state": state})
+            )
+            assert await writer.drain(60) == 0
+    assert [verb for verb, *_ in server.requests] == ["replace_status"] * 2
+    assert [result for _, result in told.results] == ["unreachable", "unchanged", "written"]
+    assert len(told.answers) == 2
