@@ -46,8 +46,13 @@ def set_condition(
     kept = present is not None and present.status == new.status
     time = present.last_transition_time if present is not None and kept else None
     seen = new.observed_generation if generation is None else generation
-    timed = new.model_copy(
-        update={"last_transition_time": time or now, "observed_generation": seen}
+    timed = StatusCondition(  # a copy that is updated costs twice as much
+        type=new.type,
+        status=new.status,
+        reason=new.reason,
+        message=new.message,
+        last_transition_time=time or now,
+        observed_generation=seen,
     )
     if present is None:
         return (*old, timed)
