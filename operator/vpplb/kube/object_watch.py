@@ -183,7 +183,7 @@ def _settings(period: float) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.persistence.diffbase_storage = _NoDiffs([])
-    settings.persistence.progress_storage = kopf.StatusProgressStorage()  # the cheapest to leave
+    settings.persistence.progress_storage = kopf.MultiProgressStorage([])  # there is no progress
     settings.process.ultimate_exiting_timeout = None  # or it kills the process when it is stuck
     settings.scanning.disabled = True
     settings.networking.connect_timeout = CONNECT_TIMEOUT
