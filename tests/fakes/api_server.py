@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from fakes.api_store import ApiStore, Body, Selection
 from vpplb.kube.api_types import JsonObject, KubeError, ObjectListing, api_error, cluster_key
@@ -31,6 +32,12 @@ class FakeApiServer(ApiStore, KubeClient):
     times: list[float] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Have nothing open."""
 
     @property
     def server_url(self) -> str:

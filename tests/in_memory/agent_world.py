@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -23,12 +23,6 @@ VIPS = {"web": WEB, "api": API, "dns": vip("192.0.2.3/32")}
 
 class OwnClientServer(FakeApiServer):
     """A client of itself."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Have nothing open."""
 
     health = RequestHealth()
 

@@ -1,6 +1,7 @@
 """The plugin's archive: it needs no Python of the laptop, and krew's manifest tells what it is."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 import yaml
 
 from cluster.control_plane import ControlPlane
+from cluster.kubectl import Kubectl
+from lab.cpu_time import takes_less
 from vpplb import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -41,10 +44,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> BuiltPlugin:
 
 
 def test_kubectl_runs_it_where_there_is_no_python(
-    built: BuiltPlugin, control_plane: ControlPlane
+    built: BuiltPlugin, control_plane: ControlPlane, namespace: Kubectl
 ) -> None:
-    kubectl = Path(control_plane.kubectl.binary)
-    (built.path / "kubectl").symlink_to(kubectl)
+    (built.path / "kubectl").symlink_to(Path(control_plane.kubectl.binary))
     environment = {"PATH": str(built.path), "KUBECONFIG": str(control_plane.kubeconfig)}
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -54,14 +56,26 @@ def test_kubectl_runs_it_where_there_is_no_python(
         )  # fmt: skip
 
     assert run("--version").stdout == f"kubectl vpplb, version {__version__}\n"
-    namespace = ("-n", "nobody-is-here")
-    empty = run("status", *namespace, "-o", "json")
-    assert (empty.returncode, empty.stdout) == (0, "[]\n"), empty.stderr
-    manifest = str(ROOT / "examples" / "http-failover.yaml")
-    plan = run("plan", "-f", manifest, *namespace)
-    assert plan.returncode == 1, plan.stderr
-    assert "calls, in order" in plan.stdout
     assert "pause\tGive backends no new flows" in run("__complete", "pa").stdout
+    here = ("-n", namespace.namespace)
+    empty = run("status", *here, "-o", "json")
+    assert (empty.returncode, empty.stdout) == (0, "[]\n"), empty.stderr
+    manifest = ROOT / "examples" / "http-failover.yaml"
+
+    def plan() -> None:
+        planned = run("plan", "-f", str(manifest), *here)
+        assert planned.returncode == 1, planned.stderr
+        assert "calls, in order" in planned.stdout
+
+    takes_less(plan, 0.3, "kubectl vpplb plan, with a Python of its own")
+    namespace.apply(manifest.read_text())
+    takes_less(lambda: run("status", *here), 0.3, "kubectl vpplb status, with a Python too")
+    for verb in ("status www", "backends", "dataplane", "pause www1"):
+        shown = run(*verb.split(), *here)
+        assert (shown.returncode, shown.stderr) == (0, ""), verb
+    watched = run("monitor", "www", *here, "--for", "300ms", "-o", "json")
+    assert watched.stderr == ""
+    assert json.loads(watched.stdout.splitlines()[-1])["probes"] > 0
 
 
 def test_krews_manifest_names_each_platforms_archive_and_what_is_in_it(
