@@ -15,7 +15,7 @@ from vpplb.plan.decisions import UnreadFrontend
 from vpplb.plan.desired import FrontendView
 from vpplb.resources import condition_reasons
 from vpplb.resources import event_reasons as reasons
-from vpplb.resources.conditions import find_condition, load_conditions
+from vpplb.resources.conditions import load_condition
 from vpplb.resources.event_reasons import EventNote, EventReason
 from vpplb.resources.statuses import join_problems
 
@@ -37,9 +37,8 @@ class Announcement:
 
 def read_announcement(status: object) -> Announcement:
     shown = status if isinstance(status, Mapping) else {}
-    conditions = load_conditions(status)
-    accepted = find_condition(conditions, "Accepted")
-    available = find_condition(conditions, "Available")
+    accepted = load_condition(status, "Accepted")
+    available = load_condition(status, "Available")
     state = str(shown.get("state") or HealthState.UNKNOWN.value)
     return Announcement(
         state=HealthState.UP.value if available and available.reason in _UNCARRIED else state,
@@ -81,7 +80,7 @@ def note_broken_references(problems: Sequence[Problem]) -> EventNote | None:
 
 def read_broken_references(kind: ObjectKind, status: object) -> str:
     """Read which references to nothing the status of a Frontend or Backend has announced."""
-    condition = find_condition(load_conditions(status), _REFERENCES[kind])
+    condition = load_condition(status, _REFERENCES[kind])
     return condition.message if condition and condition.status == "False" else ""
 
 

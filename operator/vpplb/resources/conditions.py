@@ -70,12 +70,27 @@ def load_conditions(status: object) -> tuple[StatusCondition, ...]:
 
     Those that make no sense are left out.
     """
-    shown = status.get("conditions") if isinstance(status, Mapping) else None
     read: dict[str, StatusCondition] = {}
-    for entry in shown if isinstance(shown, list | tuple) else ():
-        try:
-            condition = StatusCondition.model_validate(entry)
-        except ValueError:
-            continue
-        read.setdefault(condition.type, condition)
+    for entry in _list_shown(status):
+        if condition := _load_entry(entry):
+            read.setdefault(condition.type, condition)
     return tuple(read.values())
+
+
+def load_condition(status: object, condition_type: str) -> StatusCondition | None:
+    """Read the condition of one type that a status shows; the others cost nothing."""
+    entries = (one for one in _list_shown(status) if isinstance(one, Mapping))
+    ours = (one for one in entries if one.get("type") == condition_type)
+    return next(filter(None, map(_load_entry, ours)), None)
+
+
+def _list_shown(status: object) -> Sequence[object]:
+    shown = status.get("conditions") if isinstance(status, Mapping) else None
+    return shown if isinstance(shown, list | tuple) else ()
+
+
+def _load_entry(entry: object) -> StatusCondition | None:
+    try:
+        return StatusCondition.model_validate(entry)
+    except ValueError:
+        return None

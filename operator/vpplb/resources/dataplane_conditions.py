@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from vpplb.model.names import ObjectKey
 from vpplb.resources import condition_reasons as reasons
-from vpplb.resources.conditions import StatusCondition, find_condition, load_conditions
+from vpplb.resources.conditions import StatusCondition, load_condition
 from vpplb.resources.dataplane import AGENT_GONE, DataplaneVpp, agent_gone
 
 FEW = 5
@@ -13,7 +13,7 @@ FEW = 5
 
 def is_declared_gone(status: Mapping[str, object]) -> bool:
     """Whether the operator has taken this agent for gone, which is now to be put right."""
-    connected = find_condition(load_conditions(status), "Connected")
+    connected = load_condition(status, "Connected")
     return connected is not None and connected.reason == AGENT_GONE
 
 

@@ -7,7 +7,7 @@ from vpplb.model.health import HealthState
 from vpplb.model.names import ObjectKey
 from vpplb.model.vip import IPAddress, Vip, VipId
 from vpplb.plan.desired import DecisionContent, PreviousDecision
-from vpplb.resources.conditions import find_condition, load_conditions
+from vpplb.resources.conditions import load_condition
 from vpplb.resources.dataplane_codec import load_dataplane, load_order
 from vpplb.resources.stored import decided_selector
 
@@ -52,5 +52,5 @@ def is_withdrawn(status: object) -> bool:
         return False
     if status.get("withdrawn") is not None:
         return True
-    accepted = find_condition(load_conditions(status), "Accepted")
+    accepted = load_condition(status, "Accepted")
     return accepted is not None and accepted.status == "False" and accepted.reason == "Conflict"

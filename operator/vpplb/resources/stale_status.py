@@ -11,6 +11,7 @@ from vpplb.resources import condition_reasons as reasons
 from vpplb.resources.conditions import (
     StatusCondition,
     find_condition,
+    load_condition,
     load_conditions,
     set_condition,
 )
@@ -62,5 +63,5 @@ def _replace_said(
 
 def is_stale(status: Mapping[str, object]) -> bool:
     """Whether a status says that nobody keeps it."""
-    ready = find_condition(load_conditions(status), "Ready")
+    ready = load_condition(status, "Ready")
     return ready is not None and ready.reason == reasons.STALE_READY.reason

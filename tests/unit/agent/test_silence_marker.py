@@ -84,9 +84,11 @@ class SilentCluster:
             task.cancel()
 
     async def _watch(self, cache: ObjectCache) -> None:
-        seen = dict[ObjectKey, str]()
+        seen, newest = dict[ObjectKey, str](), ""
         while True:
-            for name in self.names:
+            names = self.names if self.server.version != newest else ()
+            newest = self.server.version
+            for name in names:
                 raw = self.server.objects[ObjectKind.FRONTEND, name]
                 if (version := raw["metadata"]["resourceVersion"]) != seen.get(name):
                     seen[name] = version

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from vpplb.resources.conditions import (
     StatusCondition,
     find_condition,
+    load_condition,
     load_conditions,
     set_condition,
 )
@@ -67,3 +70,25 @@ def test_conditions_that_make_no_sense_are_left_out() -> None:
 def test_of_two_conditions_of_one_type_the_first_is_read() -> None:
     twice = [{"type": "A", "status": "True", "reason": reason} for reason in ("First", "Second")]
     assert [one.reason for one in load_conditions({"conditions": twice})] == ["First"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {
+            "conditions": [
+                None,
+                {"type": "A", "status": "perhaps", "reason": "Senseless"},
+                {"type": "B", "status": "True", "reason": "Other"},
+                {"type": "A", "status": "True", "reason": "First"},
+                {"type": "A", "status": "True", "reason": "Second"},
+            ]
+        },
+        {"conditions": [{"type": "B", "status": "True", "reason": "Other"}, {}]},
+        {"conditions": "nonsense"},
+        {},
+        None,
+    ],
+)
+def test_one_condition_is_read_as_among_all(status: object) -> None:
+    assert load_condition(status, "A") == find_condition(load_conditions(status), "A")
