@@ -16,6 +16,8 @@ from vpplb.simulator.faults import (
 from vpplb.simulator.messages import MESSAGES, ApiVersion
 from vpplb.simulator.server import VppSimulator
 
+pytestmark = pytest.mark.looptime
+
 
 async def contexts(client: RawClient, count: int) -> list[int]:
     """Return the contexts of the next answers."""

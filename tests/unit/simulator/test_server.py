@@ -168,6 +168,7 @@ async def test_who_vanishes_after_a_large_reply_is_kept_until_another_call_fails
     assert shown.count("test") == 1
 
 
+@pytest.mark.looptime
 async def test_sixteen_who_vanished_unnoticed_are_the_end_of_all_service(
     vpp: VppSimulator, client: RawClient
 ) -> None:
