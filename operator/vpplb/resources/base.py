@@ -55,7 +55,10 @@ class StatusModel(BaseModel):
 
 
 def build_models() -> None:
-    """Build all models that are imported, before threads use them side by side."""
+    """Build all models that are imported, before threads use them side by side.
+
+    Two that use one first at a time may meet half of it (pydantic#11849, #13419, before 2.14).
+    """
     for base in (SpecModel, StatusModel):
         for model in _list_subclasses(base):
             model.model_rebuild()
