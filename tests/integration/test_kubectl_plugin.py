@@ -18,7 +18,7 @@ from cluster.control_plane import ControlPlane
 from cluster.kubectl import Kubectl
 from cluster.main_job import MainJob
 from cluster.stage import VPPLB, NodeStage
-from lab.cpu_time import takes_less
+from lab.cpu_time import installed_environment, takes_less
 from lab.http_get import http_get
 from lab.processes import Program
 from lab.servers import CountingHttpServer
@@ -78,11 +78,6 @@ pytestmark = [
 ]
 
 
-def _installed_environment() -> dict[str, str]:
-    """Return the environment of a program whose modules are compiled, as an installed one's are."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
 POOLS = {"main": ["nginx0", "nginx1"], "spare": ["nginx2"]}
 
 
@@ -115,7 +110,7 @@ class Plugin:
         with subprocess.Popen(
             [VPPLB.with_name("kubectl-vpplb"), *arguments, "-n", self.namespace],
             env={
-                **_installed_environment(),
+                **installed_environment(),
                 "KUBECONFIG": str(self._plane.kubeconfig),
                 "VPPLB_KUBECTL": str(self._plane.kubectl.binary),
             },

@@ -4,6 +4,7 @@ A second of CPU does less where others use the caches, or the machine is slower.
 told by a known command that runs beside it.
 """
 
+import os
 import resource
 import subprocess
 import sys
@@ -14,6 +15,11 @@ from lab.waiting import wait_for
 _KNOWN = (sys.executable, "-c", "import click")
 _KNOWN_TAKES = 0.042
 """Seconds, where the figures of the documentation were measured."""
+
+
+def installed_environment() -> dict[str, str]:
+    """Return the environment of a program whose modules are compiled, as an installed one's are."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def takes_less(run: Callable[[], object], seconds: float, what: str) -> None:

@@ -108,7 +108,6 @@ def plan_command(
                   vpplb plan manifests/ --vpp-api-socket /run/vpp/api.sock
                   vpplb plan --node worker-1
     """
-    from vpplb.cli.planning import NodeSource, plan_manifests, plan_node
     from vpplb.kube.api_types import ConfigError, KubeError
     from vpplb.sync.ports import LoadBalancerGone
 
@@ -116,10 +115,14 @@ def plan_command(
         raise click.UsageError(problem, context)
     try:
         if node is not None:
+            from vpplb.cli.node_planning import NodeSource, plan_node
+
             socket = vpp_api_socket or API_SOCKET
             live = NodeSource(node=node, socket=socket, namespaces=namespace, state_file=state_file)
             view = asyncio.run(plan_node(live, conf, own_all=own_all))
         else:
+            from vpplb.cli.manifest_planning import plan_manifests
+
             view = plan_manifests(
                 manifests,
                 conf,

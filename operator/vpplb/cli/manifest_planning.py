@@ -1,45 +1,22 @@
-"""Where a plan comes from: manifests, or a cluster; against nothing, manifests, or a VPP."""
+"""A plan of what manifests say; against nothing, other manifests, or a VPP."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from vpplb.agent.frontend_selector import FrontendSelector, SelectedFrontends
-from vpplb.agent.newest_decisions import NewestDecisions
 from vpplb.cli.check import find_across
 from vpplb.cli.plan_view import PlanView
 from vpplb.files.findings import BadManifests
-from vpplb.files.json_files import UnusableFile
 from vpplb.files.manifests import LoadedManifests, load_manifests
-from vpplb.files.owned_state_store import StoredState, VppIdentity, read_owned, read_stored_state
-from vpplb.kube.api_types import JsonObject, NotFound, cluster_key
-from vpplb.kube.client import KubeClient
-from vpplb.kube.object_cache import ObjectCache
-from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.model.names import ObjectKey
 from vpplb.model.vip import LbConf, VipId, VipTable
 from vpplb.plan.assumption import AssumedVips, assume_vips
 from vpplb.plan.obstacles import FlushEpochs
 from vpplb.plan.settings import DesiredSettings, diff_settings
 from vpplb.resources.allowances import AddressAllowances
-from vpplb.resources.raw_fields import node_labels
 from vpplb.sync.dry_run import DryRun
 from vpplb.sync.ports import ObservedVpp
 from vpplb.sync.vip_state import OwnedState
-from vpplb.vpp.lb import PapiLoadBalancer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSource:
-    """A node of a cluster, and where its VPP and its agent's memory are."""
-
-    node: str
-    socket: Path
-    namespaces: Sequence[str]
-    state_file: Path | None
-
-
-# --- manifests ------------------------------------------------------------------------------------
 
 
 def plan_manifests(
@@ -70,7 +47,7 @@ def plan_manifests(
         owned = {vip: key for key, (vip, _) in assumed.vips.items()}
         observed = ObservedVpp(table=assumed.table, conf=_plugin_settings(old, settings))
     elif socket is not None:
-        observed, version = asyncio.run(_read_vpp(socket))
+        observed, version = asyncio.run(read_vpp(socket))
         about = f"VPP {version} at {socket}"
     known: dict[VipId, FlushEpochs] = {vip: {} for vip in observed.table}
     dry_run = DryRun(OwnedState(owned=owned, flushed=known), own_all=own_all)
@@ -120,75 +97,10 @@ def _plugin_settings(loaded: LoadedManifests, settings: DesiredSettings) -> LbCo
     return change.conf if change else LbConf()
 
 
-# --- a cluster ------------------------------------------------------------------------------------
-
-
-async def plan_node(live: NodeSource, settings: DesiredSettings, *, own_all: bool) -> PlanView:
-    """Plan what the agent of a node would do now (LoadBalancerGone, KubeError, ConfigError)."""
-    async with await KubeClient.from_config() as client:
-        dataplane = await _read_dataplane(client, live.node)
-        listings = {
-            namespace: await client.list_objects(ObjectKind.FRONTEND, namespace)
-            for namespace in live.namespaces or (None,)
-        }
-    stored = _read_state_file(live)
-    state = (stored.state if stored else read_owned(dataplane or {})) or OwnedState()
-    dry_run = DryRun(state, own_all=own_all)
-    cache = ObjectCache()
-    selector = FrontendSelector(
-        dry_run, cache, NewestDecisions(), live.node, settings, SelectedFrontends()
-    )
-    cache.add_handlers(selector)
-    selector.resume(state.owned, stored.marks if stored else {})
-    if dataplane is not None:
-        selector.set_labels(node_labels(dataplane["metadata"]))
-        selector.set_dataplane(dataplane)
-    note_listed = selector.begin_list()
-    for namespace, listing in listings.items():
-        await cache.apply_listing(ObjectKind.FRONTEND, namespace, listing)
-    note_listed()
-    observed, version = await _read_vpp(live.socket)
-    selector.note_observed(observed.table)
-    result = dry_run.plan_calls(observed)
-    return PlanView(
-        result=result,
-        about=f"VPP {version} at {live.socket}, for node {live.node}",
-        notes=tuple(_plan_notes(live, dataplane, dry_run, result.lost)),
-    )
-
-
-def _read_state_file(live: NodeSource) -> StoredState | None:
-    """Read what the agent's file says, as the agent would."""
-    if live.state_file is None:
-        return None
-    try:
-        return read_stored_state(live.state_file, VppIdentity.of_socket(live.node, live.socket))
-    except UnusableFile:
-        return None
-
-
-async def _read_dataplane(client: KubeClient, node: str) -> JsonObject | None:
-    try:
-        return await client.get_object(ObjectKind.DATAPLANE, cluster_key(node))
-    except NotFound:
-        return None
-
-
-def _plan_notes(
-    live: NodeSource, dataplane: JsonObject | None, dry_run: DryRun, lost: Iterable[ObjectKey]
-) -> Iterable[str]:
-    if dataplane is None:
-        yield f"there is no Dataplane {live.node}: no agent has run there, its labels are unknown"
-    if dry_run.paused:
-        yield "the Dataplane is paused: nothing is sent until it is resumed"
-    if live.state_file is None:
-        yield "without --state-file flushes that are still due are not shown"
-    for key in lost:
-        yield f"Frontend {key} wants a VIP that another frontend has"
-
-
-async def _read_vpp(socket: Path) -> tuple[ObservedVpp, str]:
+async def read_vpp(socket: Path) -> tuple[ObservedVpp, str]:
     """Read a VPP once; return what it has, and its version."""
+    from vpplb.vpp.lb import PapiLoadBalancer
+
     lb = PapiLoadBalancer(socket)
     try:
         info = await lb.connect()
