@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from vpplb.kube.api_types import PAGE, JsonObject, ObjectListing, key_of
+from vpplb.kube.echo_pace import EchoPace
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
@@ -275,6 +276,7 @@ class EventInbox(Iterable[CacheEvent]):
     ) -> None:
         self._read, self._is_known, self._loop = read, is_known, asyncio.get_running_loop()
         self._lock, self._closed = threading.Lock(), False
+        self._pace = EchoPace()
         self._waiting: dict[ObjectPlace, CacheEvent] = {}
 
     def is_news(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> bool:
@@ -282,7 +284,10 @@ class EventInbox(Iterable[CacheEvent]):
 
         This is the filter of kopf's handler, asked before kopf prepares to call that.
         """
-        return not self._is_known(CacheEvent(kind, event["type"], event["object"]))
+        is_known = self._is_known(CacheEvent(kind, event["type"], event["object"]))
+        if is_known:
+            self._pace.note_echo()
+        return not is_known
 
     async def put_event(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> None:
         """Have an event read soon; after the end of the loop: nothing.
