@@ -23,6 +23,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # reading all authorities takes a while
+        monkeypatch.setenv(name, str(tmp_path / "none"))
 
 
 def write(path: Path, user: Mapping[str, object], **cluster: object) -> Path:
