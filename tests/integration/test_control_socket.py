@@ -1,7 +1,6 @@
 """`vpplb ctl` and `vpplb standalone` as the programs that they are, on a VPP in its simulator."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +12,7 @@ import yaml
 
 from cluster.stage import VPPLB
 from data.manifests import backend, frontend
-from lab.cpu_time import takes_less
+from lab.cpu_time import installed_environment, takes_less
 from lab.processes import Program
 from lab.waiting import wait_for
 
@@ -44,7 +43,7 @@ class SteeredRouter:
     def ctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [VPPLB, "ctl", *arguments],
-            env={**os.environ, "VPPLB_CONTROL_SOCKET": str(self._socket)},
+            env={**installed_environment(), "VPPLB_CONTROL_SOCKET": str(self._socket)},
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
 

@@ -74,7 +74,7 @@ def test_kubectl_runs_it_where_there_is_no_python(
         shown = run(*verb.split(), *here)
         assert (shown.returncode, shown.stderr) == (0, ""), verb
     watched = run("monitor", "www", *here, "--for", "300ms", "-o", "json")
-    assert watched.stderr == ""
+    assert (watched.returncode, watched.stderr) == (0, "")
     assert json.loads(watched.stdout.splitlines()[-1])["probes"] > 0
 
 

@@ -16,7 +16,7 @@ from vpplb.model.names import ObjectKind
 from vpplb.resources.allowances import AddressAllowances
 
 # No plugin of pydantic that happens to be installed reads our objects, and none is looked for.
-os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Loc = tuple[str | int, ...]
 """Path of a field: keys and list positions."""

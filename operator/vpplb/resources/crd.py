@@ -7,8 +7,10 @@ titles dropped; and what spans fields is added in CEL.
 import ast
 import inspect
 import json
+import sys
 from collections.abc import Collection, Iterator
 from datetime import timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -170,7 +172,7 @@ class _SchemaGenerator(GenerateJsonSchema):
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         shown = super().model_schema(schema)
-        for name, said in _read_docstrings(schema["cls"]).items():
+        for name, said in _list_docstrings(schema["cls"]).items():
             alias = str(schema["cls"].model_fields[name].validation_alias)
             shown["properties"][alias]["description"] = said
         return shown
@@ -211,24 +213,32 @@ def _restructure_node(node: Schema, definitions: Schema, defaults: bool, explain
     return result
 
 
-def _read_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what stands below the fields of a model, its bases' first.
+def _list_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Return what stands below the fields of a model, its bases' first, by field.
 
-    pydantic would do that for each model whenever a program starts.
+    pydantic would read that from the source for each model whenever a program starts, a verb of
+    people too; but only schemas show it.
     """
     said: dict[str, str] = {}
     for one in reversed(model.__mro__):
-        if not issubclass(one, SpecModel | StatusModel) or one in (SpecModel, StatusModel):
-            continue
-        (stated,) = ast.parse(inspect.getsource(one)).body
-        assert isinstance(stated, ast.ClassDef)
-        for pair in pairwise(stated.body):
+        if issubclass(one, SpecModel | StatusModel):
+            said |= _read_docstrings(one.__module__).get(one.__qualname__, {})
+    return said
+
+
+@cache
+def _read_docstrings(module: str) -> dict[str, dict[str, str]]:
+    """Return the docstrings of fields by class and field, of all classes of a module."""
+    source = ast.parse(inspect.getsource(sys.modules[module]))
+    said: dict[str, dict[str, str]] = {}
+    for stated in source.body:
+        for pair in pairwise(stated.body) if isinstance(stated, ast.ClassDef) else ():
             match pair:
                 case (
                     ast.AnnAssign(target=ast.Name(id=name)),
                     ast.Expr(value=ast.Constant(value=str(text))),
                 ):
-                    said[name] = inspect.cleandoc(text)
+                    said.setdefault(stated.name, {})[name] = inspect.cleandoc(text)
     return said
 
 

@@ -150,15 +150,15 @@ class UsualFlags:
             assert isinstance(given, UserClient)
             return await work(self._make_session(given, "default"))
         finding = asyncio.ensure_future(self._find_namespace(self.door))
-        reading = asyncio.ensure_future(asyncio.to_thread(import_module, needs or __name__))
+        loading = asyncio.ensure_future(_load_module(needs))
         try:
             async with self.door.open(self.reach) as client:
-                await reading
+                await loading
                 return await work(self._make_session(client, await finding))
         finally:
-            for task in (finding, reading):
+            for task in (finding, loading):
                 task.cancel()
-            await asyncio.wait((finding, reading))
+            await asyncio.gather(finding, loading, return_exceptions=True)
 
     def _make_session(self, client: UserClient, default: str) -> VerbSession:
         named = self.namespace or ("" if self._is_anywhere else default)
@@ -169,6 +169,11 @@ class UsualFlags:
         if self.all_namespaces or self.namespace or door.find_namespace is None:
             return self.namespace or ""
         return await door.find_namespace(self.reach)
+
+
+async def _load_module(name: str) -> None:
+    if name:
+        await asyncio.to_thread(import_module, name)
 
 
 @contextmanager
