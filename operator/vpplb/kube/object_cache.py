@@ -273,10 +273,11 @@ class EventInbox(Iterable[CacheEvent]):
         self,
         read: Callable[[Iterable[CacheEvent]], None],
         is_known: Callable[[CacheEvent], bool] = lambda event: False,
+        pace: EchoPace | None = None,
     ) -> None:
         self._read, self._is_known, self._loop = read, is_known, asyncio.get_running_loop()
         self._lock, self._closed = threading.Lock(), False
-        self._pace = EchoPace()
+        self._pace = EchoPace() if pace is None else pace
         self._waiting: dict[ObjectPlace, CacheEvent] = {}
 
     def is_news(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> bool:
@@ -285,7 +286,7 @@ class EventInbox(Iterable[CacheEvent]):
         This is the filter of kopf's handler, asked before kopf prepares to call that.
         """
         is_known = self._is_known(CacheEvent(kind, event["type"], event["object"]))
-        if is_known:
+        if is_known and event["type"] is not None:  # a list is no echo
             self._pace.note_echo()
         return not is_known
 
