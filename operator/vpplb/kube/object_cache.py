@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from vpplb.kube.api_types import PAGE, JsonObject, ObjectListing, key_of
-from vpplb.kube.echo_pace import EchoPace
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
@@ -84,7 +83,8 @@ class ObjectCache(StoredObjects):
     def is_known(self, event: CacheEvent) -> bool:
         """Whether an event tells nothing new: we know this version of the object, or a newer one.
 
-        Or the answer to a write tells it in a moment. Any thread may ask.
+        Or the answer to a write tells it in a moment: then the event is kept back until that is
+        there (`awaiting_echo`). Any thread may ask.
         """
         known = self.get(event.kind, key_of(event.raw))
         if known is None or event.type == "DELETED":
@@ -94,9 +94,10 @@ class ObjectCache(StoredObjects):
     def awaiting_echo(
         self, at: ObjectPlace, status: Mapping[str, object]
     ) -> AbstractContextManager[None]:
-        """Have an event known that shows this status and nothing else: its write is under way.
+        """Keep back an event that shows this status and no other change, as long as it is written.
 
-        A write that fails may have been made all the same: then the event is taken after all.
+        The answer tells the same. A write that fails may have been made all the same: then the
+        event is taken after all.
         """
         return self._echoes.awaiting(at, status, lambda event: self.apply_events([event]))
 
@@ -238,14 +239,18 @@ class WriteEchoes:
 
     def keep_back(self, event: CacheEvent, known: StoredObject) -> bool:
         """Keep an event back, on any thread, if beside what is `known` it shows that status."""
+        at = event.kind, known.key
         with self._lock:
-            echo = self._awaited.get((event.kind, known.key))
-            if echo is None or event.raw.get("status") != echo.status:
-                return False
-            if _lasting_metadata(event.raw) != _lasting_metadata(known.raw):
-                return False
+            echo = self._awaited.get(at)
+        if echo is None or event.raw.get("status") != echo.status:
+            return False
+        if _lasting_metadata(event.raw) != _lasting_metadata(known.raw):
+            return False
+        with self._lock:
+            if self._awaited.get(at) is not echo:
+                return False  # it was answered, or has failed, meanwhile
             echo.event = event
-            return True
+        return True
 
 
 @dataclass(slots=True)
@@ -273,11 +278,9 @@ class EventInbox(Iterable[CacheEvent]):
         self,
         read: Callable[[Iterable[CacheEvent]], None],
         is_known: Callable[[CacheEvent], bool] = lambda event: False,
-        pace: EchoPace | None = None,
     ) -> None:
         self._read, self._is_known, self._loop = read, is_known, asyncio.get_running_loop()
         self._lock, self._closed = threading.Lock(), False
-        self._pace = EchoPace() if pace is None else pace
         self._waiting: dict[ObjectPlace, CacheEvent] = {}
 
     def is_news(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> bool:
@@ -285,10 +288,7 @@ class EventInbox(Iterable[CacheEvent]):
 
         This is the filter of kopf's handler, asked before kopf prepares to call that.
         """
-        is_known = self._is_known(CacheEvent(kind, event["type"], event["object"]))
-        if is_known and event["type"] is not None:  # a list is no echo
-            self._pace.note_echo()
-        return not is_known
+        return not self._is_known(CacheEvent(kind, event["type"], event["object"]))
 
     async def put_event(self, kind: ObjectKind, event: Mapping[str, Any], **_: object) -> None:
         """Have an event read soon; after the end of the loop: nothing.

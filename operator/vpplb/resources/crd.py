@@ -231,8 +231,8 @@ def _read_docstrings(module: str) -> dict[str, dict[str, str]]:
     """Return the docstrings of fields by class and field, of all classes of a module."""
     source = ast.parse(inspect.getsource(sys.modules[module]))
     said: dict[str, dict[str, str]] = {}
-    for stated in source.body:
-        for pair in pairwise(stated.body) if isinstance(stated, ast.ClassDef) else ():
+    for stated in (one for one in source.body if isinstance(one, ast.ClassDef)):
+        for pair in pairwise(stated.body):
             match pair:
                 case (
                     ast.AnnAssign(target=ast.Name(id=name)),

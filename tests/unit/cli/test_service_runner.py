@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from lab.descriptors import descriptors
-from vpplb.cli.service_runner import SHORTAGE_EVERY, LoopErrors
+from vpplb.cli.service_runner import SHORTAGE_EVERY, LoopErrors, run_service
+from vpplb.resources.base import SpecModel
 
 
 @pytest.mark.looptime
@@ -46,3 +47,20 @@ async def test_a_shortage_that_lasts_is_said_again_and_all_else_each_time(
     for error in (ValueError("a bug"), OSError(errno.ENFILE, "full")):
         say(loop, {"message": "a task has failed", "exception": error})
     assert caplog.text.count("a task has failed") == 2
+
+
+def test_a_program_that_stays_builds_its_models_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.setswitchinterval", lambda seconds: None)  # that is this process's
+
+    class OwnModel(SpecModel):
+        port: int
+
+    built: list[bool] = []
+
+    async def main(_: asyncio.Event) -> None:
+        built.append(OwnModel.__pydantic_complete__)
+
+    run_service(main)
+    assert built == [True]

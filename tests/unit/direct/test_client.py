@@ -435,16 +435,16 @@ async def test_an_operator_that_is_dead_without_a_word_is_noticed(
 async def test_an_agent_that_was_stopped_for_a_while_takes_no_operator_for_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(client, "HEARTBEAT", 0.6)
     async with (
         DirectOperator("op-1", leads=True, term=1) as operator,
         agent_of(tmp_path, operator.address) as agent,
     ):
         await agent.connected(operator)
         for _ in range(2):
-            await asyncio.sleep(0.13)
-            time.sleep(0.35)  # noqa: ASYNC251 (the whole loop stands still)
-        await asyncio.sleep(0.17)
+            await asyncio.sleep(0.4)
+            time.sleep(1)  # noqa: ASYNC251 (the whole loop stands still)
+        await asyncio.sleep(0.5)
         assert (operator.connections, agent.told.leaders) == (1, [agent.connections.leader])
 
 
