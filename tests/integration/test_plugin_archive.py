@@ -1,5 +1,6 @@
 """The plugin's archive: it needs no Python of the laptop, and krew's manifest tells what it is."""
 
+import ast
 import hashlib
 import json
 import os
@@ -76,6 +77,37 @@ def test_kubectl_runs_it_where_there_is_no_python(
     watched = run("monitor", "www", *here, "--for", "300ms", "-o", "json")
     assert (watched.returncode, watched.stderr) == (0, "")
     assert json.loads(watched.stdout.splitlines()[-1])["probes"] > 0
+
+
+_IMPORT_WITHOUT = """
+import sys
+from importlib import import_module
+left_out, wanted = (names.split(",") for names in sys.argv[1:])
+sys.modules |= dict.fromkeys(left_out)
+for name in wanted:
+    import_module(name)
+"""
+
+
+def test_no_verb_needs_what_is_left_out() -> None:
+    """Neither at its start nor later: a verb imports what is slow where it needs that."""
+    (left_out,) = (
+        ast.literal_eval(one.value)
+        for one in ast.parse((ROOT / "packaging" / "plugin" / "build.py").read_text()).body
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "EXCLUDED"
+    )
+    cli = ROOT / "operator" / "vpplb" / "cli"
+    verbs = [*cli.glob("verbs/*.py"), *cli.glob("kubectl/*.py"), *cli.glob("monitor_*.py")]
+    wanted = {
+        one.module
+        for verb in verbs
+        for one in ast.walk(ast.parse(verb.read_text()))
+        if isinstance(one, ast.ImportFrom) and one.module and one.module.startswith("vpplb")
+    }
+    assert {"vpplb.cli.monitor_session", "vpplb.cli.verbs.manifest_edit"} <= wanted
+    command = [sys.executable, "-c", _IMPORT_WITHOUT, ",".join(left_out), ",".join(sorted(wanted))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_krews_manifest_names_each_platforms_archive_and_what_is_in_it(
