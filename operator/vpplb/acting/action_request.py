@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from vpplb.model.check import parse_duration
+from vpplb.model.durations import parse_duration
 from vpplb.model.names import ObjectKey
 from vpplb.plan.flattening import MOST_WEIGHT
 from vpplb.resources.meta import NAME_CHARS, NAME_PATTERN, NAMESPACE_CHARS, NAMESPACE_PATTERN

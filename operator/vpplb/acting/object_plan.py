@@ -15,12 +15,13 @@ from vpplb.model.objects import Backend, Frontend
 from vpplb.model.vip import Vip, VipId
 from vpplb.plan.assumption import AssumedVips, assume_vips
 from vpplb.resources.allowances import AddressAllowances
-from vpplb.resources.backend import BackendStatus
+from vpplb.resources.base import StatusModel
 from vpplb.resources.dataplane_codec import load_dataplane
+from vpplb.resources.fields import Count
 from vpplb.resources.stored import (
+    is_check_understood,
     read_backend,
     read_frontend,
-    read_health_check,
     read_status,
     stand_in_for_backend,
     stand_in_for_frontend,
@@ -88,13 +89,24 @@ def _read_wanted(raw: Mapping[str, Any]) -> tuple[VipId, Vip, str] | None:
         return None
 
 
+class _ShownHealth(StatusModel):
+    """What of a Backend's status says whether it serves: a tenth of the model of it all."""
+
+    state: HealthState = HealthState.UNKNOWN
+    """Its state."""
+    held: bool | None = None
+    """Whether it serves in spite of that."""
+    frontends: Count | None = None
+    """Number of frontends that reference it."""
+
+
 def _find_failing(there: PlannedObjects) -> frozenset[ObjectKey]:
     """Return the backends that are probed and do not count as up."""
     failing = set()
     for (kind, key), raw in there.items():
         if kind != ObjectKind.BACKEND:
             continue
-        status = read_status(raw, BackendStatus)
+        status = read_status(raw, _ShownHealth)
         unproved = status.state is HealthState.UNKNOWN and bool(status.frontends)
         if (status.state is HealthState.DOWN or unproved) and not status.held:
             failing.add(key)
@@ -118,7 +130,7 @@ def _decide_objects(
         elif kind == ObjectKind.BACKEND:
             backend = read_backend(raw, allowed).value or stand_in_for_backend(raw, allowed=allowed)
             backends |= {key: backend} if backend else {}
-        elif read_health_check(raw, allowed).value is not None:
+        elif is_check_understood(raw, allowed):
             checks.add(key)
     return assume_vips(frontends, backends, checks, down=down, before=table)
 

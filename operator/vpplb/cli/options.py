@@ -15,7 +15,7 @@ import click
 
 from vpplb.cli.control_socket import CONTROL_SOCKET
 from vpplb.cli.terminal import CommandError
-from vpplb.model.check import parse_duration
+from vpplb.model.durations import parse_duration
 from vpplb.model.names import ObjectKey
 from vpplb.telemetry.listen_address import parse_address
 from vpplb.telemetry.logs import LogFormat, configure_logs

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,24 +16,14 @@ from vpplb.cli.options import (
     probe_flags,
     source_flags,
 )
-from vpplb.cli.terminal import exit_on_findings, print_block, print_line
+from vpplb.cli.plan_flags import INVALID, MANIFESTS, UNREACHABLE, finish_plan, output_flag
+from vpplb.cli.terminal import exit_on_findings, print_line
 
 if TYPE_CHECKING:
-    from vpplb.cli.plan_view import PlanView
     from vpplb.plan.settings import DesiredSettings
     from vpplb.resources.allowances import AddressAllowances
 
-NOTHING, SOMETHING, INVALID, UNREACHABLE = 0, 1, 2, 3
 API_SOCKET = Path("/run/vpp/api.sock")
-MANIFESTS = click.Path(path_type=Path, exists=True, allow_dash=True)
-output_flag = click.option(
-    "-o",
-    "--output",
-    default="table",
-    show_default=True,
-    type=click.Choice(["table", "json"]),
-    help="How to print it.",
-)
 
 
 @click.command(short_help="Show what an agent would do, and what that does to new flows.")
@@ -136,17 +126,6 @@ def plan_command(
         print_line(f"Error: {error}", err=True)
         sys.exit(UNREACHABLE)
     finish_plan(view, output)
-
-
-def finish_plan(view: "PlanView", output: str) -> NoReturn:
-    """Print a plan, and exit with what it comes to."""
-    from vpplb.cli.plan_view import print_plan, to_json
-
-    if output == "json":
-        print_block(to_json(view))
-    else:
-        print_plan(view)
-    sys.exit(SOMETHING if view.result.ops else NOTHING)
 
 
 def _find_misuse(

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from vpplb.acting.shown_forecast import list_forecasts, show_forecast, show_settings
 from vpplb.cli.tables import write_table
@@ -15,8 +14,7 @@ from vpplb.sync.dry_run import DryRunResult
 from vpplb.vpp.codec import NotSendable, encode_op
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanView:
+class PlanView(NamedTuple):
     """A plan with its forecast. `about` says what it starts from; `notes` what else matters."""
 
     result: DryRunResult

@@ -12,14 +12,12 @@ from pathlib import Path
 from vpplb.files.file_content import MOST_BYTES, STDIN, UnreadableFile, read_content
 from vpplb.files.findings import ManifestFinding
 from vpplb.files.yaml_documents import UnparseableYaml, YamlDocument, parse_documents
-from vpplb.model.names import API_VERSION, GROUP, ObjectKey
+from vpplb.model.names import API_VERSION, GROUP, ObjectKey, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck, SecretValues
 from vpplb.model.problem import Problem
 from vpplb.resources.allowances import NOTHING, AddressAllowances
-from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.meta import read_meta
 from vpplb.resources.parse import Parsed, ParsedDataplane, parse_object
-from vpplb.resources.secret import read_secret
 
 MOST_IN_ALL = 256 << 20
 """Bytes of all files together at most."""
@@ -196,6 +194,8 @@ def _load_object(
 ) -> None:
     version, kind = str(raw.get("apiVersion") or ""), str(raw.get("kind") or "")
     if (version, kind) == ("v1", "Secret"):
+        from vpplb.resources.secret import read_secret  # few files have any
+
         loaded.secrets[_object_key(raw)] = read_secret(raw)
         return
     if _of_others(raw):
@@ -227,7 +227,7 @@ def _add_object(loaded: LoadedManifests, name: ObjectId, source: SourceObject) -
 
 
 def _object_key(raw: Mapping[str, object]) -> ObjectKey:
-    return read_meta(raw, namespaced=raw.get("kind") != DATAPLANE.kind)[0].key
+    return read_meta(raw, namespaced=raw.get("kind") != ObjectKind.DATAPLANE)[0].key
 
 
 def _object_name(raw: Mapping[str, object]) -> str:

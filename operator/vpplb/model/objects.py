@@ -6,12 +6,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from vpplb.model.check import ProbeCadence, ProbeKind
 from vpplb.model.names import ObjectKey
 from vpplb.model.problem import Problem
 from vpplb.model.vip import Encap, IPAddress, VipId
+
+if TYPE_CHECKING:  # half of the time that this takes to import, and few need it at once
+    from vpplb.model.check import ProbeCadence, ProbeKind
 
 NodeSelector = tuple[tuple[str, str], ...]
 """Labels that a node must have, sorted by their names; none select every node."""
@@ -45,8 +47,8 @@ class HealthCheck:
     """
 
     key: ObjectKey
-    probe: ProbeKind
-    cadence: ProbeCadence
+    probe: "ProbeKind"
+    cadence: "ProbeCadence"
     secret_headers: tuple[SecretHeader, ...] = ()
     source_ipv4: IPAddress | None = None
     source_ipv6: IPAddress | None = None

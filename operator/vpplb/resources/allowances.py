@@ -6,10 +6,13 @@ The API server cannot know what was asked for, so these rules are not in the CRD
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
 from vpplb.model.vip import Encap, IPNetwork
-from vpplb.plan.probe_reach import ProbeReach
 from vpplb.resources.address_ranges import LOOPBACK
+
+if TYPE_CHECKING:
+    from vpplb.plan.probe_reach import ProbeReach
 
 _NAT = (Encap.NAT4, Encap.NAT6)
 _NAT_SAYS = (
@@ -43,8 +46,10 @@ class AddressAllowances:
     probe_deny: tuple[IPNetwork, ...] = ()
 
     @property
-    def reach(self) -> ProbeReach:
+    def reach(self) -> "ProbeReach":
         """Return where probes may go; what is denied by default can be allowed by its name."""
+        from vpplb.plan.probe_reach import ProbeReach  # only those who probe need it
+
         default = (*_NEVER_SERVERS, *(() if self.loopback else _LOOPBACK))
         denied = (prefix for prefix in default if prefix not in self.probe_allow)
         return ProbeReach(allow=self.probe_allow, deny=(*self.probe_deny, *denied))

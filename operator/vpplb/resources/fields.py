@@ -16,7 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vpplb.model.check import parse_duration
+from vpplb.model.durations import parse_duration
 from vpplb.model.vip import Encap, VipProtocol
 from vpplb.resources.raw_fields import parse_time
 from vpplb.resources.schema import Schema, make_cel_rule, make_string_schema, read_text

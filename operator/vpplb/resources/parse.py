@@ -7,23 +7,25 @@ same words where the words are ours. Objects of the API server are read by `reso
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from vpplb.model.names import API_VERSION
+from vpplb.model.names import API_VERSION, ObjectKind
 from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.resources import convert
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BACKEND
 from vpplb.resources.base import Finding, KindDefinition, Loc, SpecT
-from vpplb.resources.dataplane import DATAPLANE, DataplaneSpec
 from vpplb.resources.frontend import FRONTEND
 from vpplb.resources.healthcheck import HEALTH_CHECK
 from vpplb.resources.messages import list_findings, spell_path
 from vpplb.resources.meta import ObjectMeta, read_meta
 from vpplb.resources.raw_fields import drop_nulls
+
+if TYPE_CHECKING:
+    from vpplb.resources.dataplane import DataplaneSpec
 
 T = TypeVar("T")
 
@@ -35,7 +37,7 @@ class ParsedDataplane:
     """A Dataplane: the node's name, and the settings of its VPP (`ignored` as of a Frontend)."""
 
     node: str
-    spec: DataplaneSpec
+    spec: "DataplaneSpec"
     generation: int = 0
     ignored: tuple[Problem, ...] = ()
 
@@ -43,7 +45,7 @@ class ParsedDataplane:
 Parsed = HealthCheck | Backend | Frontend | ParsedDataplane
 
 
-def convert_dataplane(meta: ObjectMeta, spec: DataplaneSpec) -> ParsedDataplane:
+def convert_dataplane(meta: ObjectMeta, spec: "DataplaneSpec") -> ParsedDataplane:
     return ParsedDataplane(node=meta.key.name, spec=spec, generation=meta.generation)
 
 
@@ -63,13 +65,31 @@ def _parse_kind(
     return converter(meta, spec)
 
 
+def _parse_health_check(
+    raw: Mapping[str, object], allowed: AddressAllowances
+) -> HealthCheck | list[Problem]:
+    # What probes are made of takes long to import, for who reads other kinds only.
+    from vpplb.resources.convert_check import convert_health_check
+
+    return _parse_kind(HEALTH_CHECK, convert_health_check, raw, allowed)
+
+
+def _parse_dataplane(
+    raw: Mapping[str, object], allowed: AddressAllowances
+) -> ParsedDataplane | list[Problem]:
+    # As above: a kind of eight models.
+    from vpplb.resources.dataplane import DATAPLANE
+
+    return _parse_kind(DATAPLANE, convert_dataplane, raw, allowed)
+
+
 PARSERS: Mapping[
     str, Callable[[Mapping[str, object], AddressAllowances], Parsed | list[Problem]]
 ] = {
-    HEALTH_CHECK.kind: partial(_parse_kind, HEALTH_CHECK, convert.convert_health_check),
+    HEALTH_CHECK.kind: _parse_health_check,
     BACKEND.kind: partial(_parse_kind, BACKEND, convert.convert_backend),
     FRONTEND.kind: partial(_parse_kind, FRONTEND, convert.convert_frontend),
-    DATAPLANE.kind: partial(_parse_kind, DATAPLANE, convert_dataplane),
+    ObjectKind.DATAPLANE: _parse_dataplane,
 }
 """Read an object of a kind, or return all that is wrong with it (reason `Invalid`)."""
 

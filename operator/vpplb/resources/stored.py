@@ -23,7 +23,6 @@ from vpplb.resources import convert, parse
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.backend import BACKEND, BackendSpec
 from vpplb.resources.base import Finding, KindDefinition, Loc, SpecT, StatusModel
-from vpplb.resources.dataplane import DATAPLANE
 from vpplb.resources.dataplane_codec import load_dataplane
 from vpplb.resources.frontend import FRONTEND, FrontendBackend, FrontendStatus
 from vpplb.resources.healthcheck import HEALTH_CHECK
@@ -46,7 +45,15 @@ class StoredReading(Generic[T]):
 def read_health_check(
     raw: Mapping[str, object], allowed: AddressAllowances = NOTHING
 ) -> StoredReading[HealthCheck]:
-    return _read_object(raw, HEALTH_CHECK, convert.convert_health_check, allowed)
+    # What probes are made of takes long to import, for who does without (`is_check_understood`).
+    from vpplb.resources.convert_check import convert_health_check
+
+    return _read_object(raw, HEALTH_CHECK, convert_health_check, allowed)
+
+
+def is_check_understood(raw: Mapping[str, object], allowed: AddressAllowances = NOTHING) -> bool:
+    """Tell whether `read_health_check` would have a value."""
+    return _understand_spec(raw, HEALTH_CHECK, allowed)[1] is not None
 
 
 def read_backend(
@@ -67,6 +74,9 @@ def read_dataplane(raw: Mapping[str, object]) -> StoredReading[parse.ParsedDatap
     Its fields do not depend on each other, so those that are understood are served in any case. A
     `paused` that is not understood counts as true: hands off changes nothing.
     """
+    # A kind of eight models, which only nodes need.
+    from vpplb.resources.dataplane import DATAPLANE
+
     read = _read_object(raw, DATAPLANE, parse.convert_dataplane, NOTHING)
     if read.value is not None:
         return read
@@ -204,6 +214,16 @@ def _read_object(
     converter: Callable[[ObjectMeta, SpecT], T],
     allowed: AddressAllowances,
 ) -> StoredReading[T]:
+    meta, spec, problems = _understand_spec(raw, definition, allowed)
+    if spec is None:
+        return StoredReading(value=None, problems=problems)
+    return StoredReading(value=replace(converter(meta, spec), ignored=problems))
+
+
+def _understand_spec(
+    raw: Mapping[str, object], definition: KindDefinition[SpecT], allowed: AddressAllowances
+) -> tuple[ObjectMeta, SpecT | None, tuple[Problem, ...]]:
+    """Return the spec and what of it is ignored, or None and what is wrong with the object."""
     meta, wrong = read_meta(raw, namespaced=definition.kind.is_namespaced)
     fields, unknown = drop_nulls(raw.get("spec")), list[Loc]()
     spec, found = parse.read_spec(fields, definition, allowed)
@@ -212,13 +232,11 @@ def _read_object(
         spec, found = parse.read_spec(fields, definition, allowed)
     wrong += _in_spec(found)
     if spec is None or wrong:
-        problems = parse.problems_of(definition.kind, meta, wrong)
-        return StoredReading(value=None, problems=tuple(problems))
+        return meta, None, tuple(parse.problems_of(definition.kind, meta, wrong))
     # The first of each: a default that a CRD gives to each of a thousand entries is said once.
     first = {tuple(part for part in loc if isinstance(part, str)): loc for loc in unknown[::-1]}
     said = _in_spec((loc, "is not known to this version and is ignored") for loc in first.values())
-    ignored = parse.problems_of(definition.kind, meta, said[::-1])
-    return StoredReading(value=replace(converter(meta, spec), ignored=tuple(ignored)))
+    return meta, spec, tuple(parse.problems_of(definition.kind, meta, said[::-1]))
 
 
 def _in_spec(findings: Iterable[Finding]) -> list[Finding]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpplb.model.check import parse_duration
+from vpplb.model.durations import parse_duration
 from vpplb.resources.fields import format_duration, format_time
 from vpplb.resources.raw_fields import parse_time
 

@@ -14,6 +14,7 @@ from vpplb.resources.fields import Count
 from vpplb.resources.parse import PARSERS
 from vpplb.resources.raw_fields import read_selector
 from vpplb.resources.stored import (
+    is_check_understood,
     read_backend,
     read_dataplane,
     read_frontend,
@@ -63,6 +64,14 @@ def test_an_unknown_field_is_passed_over_wherever_it_is() -> None:
 def test_what_is_null_is_absent() -> None:
     read = read_health_check(health_check(type="TCP", port=80, http=None, tls=None, jitter=None))
     assert read == read_health_check(health_check(type="TCP", port=80))
+
+
+@pytest.mark.parametrize("spec", [{"port": 80}, {"port": 0}, {"port": 80, "jitter": 1}], ids=str)
+def test_whether_a_check_is_understood_is_told_without_making_it(spec: dict[str, Any]) -> None:
+    raw = health_check(type="TCP", **spec)
+    assert (
+        is_check_understood(raw) is (read_health_check(raw).value is not None) is bool(spec["port"])
+    )
 
 
 def test_an_unknown_value_of_a_known_field_is_not_guessed_at() -> None:

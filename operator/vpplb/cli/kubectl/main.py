@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vpplb import __version__
-from vpplb.cli.collector import tune_collector
+from vpplb.cli.collector import VERB_COLLECTOR, tune_collector
 from vpplb.cli.verbs.catalog import LINES, list_verbs
 from vpplb.cli.verbs.door import REFERENCE, Reach, VerbDoor, VerbGroup
 from vpplb.kube.user_api.kubectl_proxy import find_namespace, list_contexts, open_cluster
@@ -88,7 +88,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    tune_collector()
+    tune_collector(VERB_COLLECTOR)
     if sys.argv[1:2] == ["__complete"]:
         from vpplb.cli.kubectl.completion import print_completions
 

@@ -6,10 +6,10 @@ is said of what goes wrong: a shell shows no errors, it shows no names.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import click
 
-from vpplb.acting.spec_edits import read_pools
 from vpplb.cli.verbs.door import find_door, read_reach
 from vpplb.cli.verbs.session import UsualFlags, VerbSession
 from vpplb.model.names import ObjectKind
@@ -58,14 +58,19 @@ async def _read_names(context: click.Context, names: _Names) -> Iterable[str]:
 
 
 async def _list_pools(session: VerbSession, context: click.Context) -> Iterable[str]:
+    return [pool["name"] for pool in await _read_pools(session, context)]
+
+
+async def _read_pools(session: VerbSession, context: click.Context) -> list[dict[str, Any]]:
+    from vpplb.acting.spec_edits import read_pools  # each verb imports this module, few complete
+
     raw = await session.get_object(ObjectKind.FRONTEND, str(context.params.get("frontend")))
-    return [pool["name"] for pool in read_pools(raw)]
+    return read_pools(raw)
 
 
 async def _list_members(session: VerbSession, context: click.Context) -> Iterable[str]:
-    raw = await session.get_object(ObjectKind.FRONTEND, str(context.params.get("frontend")))
     wanted = context.params.get("pool")
-    pools = [pool for pool in read_pools(raw) if pool["name"] == wanted]
+    pools = [one for one in await _read_pools(session, context) if one["name"] == wanted]
     return [one["name"] for pool in pools for one in pool["backends"]]
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -18,8 +17,7 @@ Reach = Mapping[str, Any]
 """The values of a door's flags, by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerbDoor:
+class VerbDoor(NamedTuple):
     """A program with verbs. Its `flags` say what it works on, and `open` reaches that.
 
     `find_namespace` says which namespace is meant where none is named; None: all of them, and a

@@ -18,7 +18,7 @@ from vpplb.model.printable import make_printable
 
 async def read_page(session: VerbSession, name: str) -> FrontendDetail:
     raw = await session.get_object(ObjectKind.FRONTEND, name)
-    inside = replace(session, namespace=key_of(raw).namespace)
+    inside = session._replace(namespace=key_of(raw).namespace)
     events, nodes, backends, silence_of = await asyncio.gather(
         read_if_allowed(_read_events(inside, name), [], "events are"),
         read_if_allowed(_read_nodes(inside), None, "nodes are"),

@@ -5,31 +5,24 @@ Both sides are decided offline (`acting.object_plan`). What the program that run
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vpplb.acting.object_plan import PLANNED_KINDS, PlannedObjects, plan_objects
 from vpplb.cli.plan_view import PlanView
-from vpplb.cli.verbs.object_problems import read_deviations
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
-from vpplb.cli.verbs.shown_status import find_shown, read_conditions
 from vpplb.files.findings import BadManifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.model.clock import SystemClock
 from vpplb.model.names import ObjectKey, ObjectKind
-from vpplb.resources.adjustable import adjust_spec, list_adjustable
+from vpplb.resources.adjustable import FieldValue, adjust_spec, list_adjustable
 from vpplb.resources.allowances import NOTHING, AddressAllowances
 from vpplb.resources.raw_fields import spec_of
-from vpplb.resources.stored import (
-    read_backend,
-    read_frontend,
-    read_health_check,
-)
+from vpplb.resources.stored import is_check_understood, read_backend, read_frontend
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestEdit:
+class ManifestEdit(NamedTuple):
     """Manifests that would be applied, and backends that would go down."""
 
     manifests: tuple[Path, ...] = ()
@@ -47,7 +40,7 @@ async def plan_on_session(session: VerbSession, edit: ManifestEdit) -> PlanView:
     )
     if there is None:
         there = await _read_objects(session)
-    edit = replace(edit, allowed=_find_allowed(there, edit.allowed))
+    edit = edit._replace(allowed=_find_allowed(there, edit.allowed))
     return plan_edit(there, _load_written(edit, namespace), edit, namespace)
 
 
@@ -80,12 +73,17 @@ def _is_understood(kind: str, raw: Mapping[str, Any], allowed: AddressAllowances
         case ObjectKind.BACKEND:
             return read_backend(raw, allowed).value is not None
         case _:
-            return read_health_check(raw, allowed).value is not None
+            return is_check_understood(raw, allowed)
 
 
 def _is_accepted(raw: JsonObject) -> bool:
-    accepted = find_shown(read_conditions(raw), "Accepted")
-    return accepted is not None and accepted.status == "True"
+    status = raw.get("status")
+    shown = status.get("conditions") if isinstance(status, Mapping) else None
+    conditions = shown if isinstance(shown, list) else ()
+    return any(
+        isinstance(one, Mapping) and (one.get("type"), one.get("status")) == ("Accepted", "True")
+        for one in conditions
+    )
 
 
 def _load_written(edit: ManifestEdit, namespace: str) -> PlannedObjects:
@@ -137,13 +135,20 @@ def _lay_over(there: Mapping[str, Any] | None, written: Mapping[str, Any]) -> Js
     created = old.get("creationTimestamp") or SystemClock().now().isoformat()
     laid = {**written, "metadata": {**metadata, "creationTimestamp": created}}
     kind, says = str(written.get("kind")), spec_of(written)
-    by_hand = {one.field: one for one in read_deviations(dict(there or {}))}
-    kept = {
+    kept = _find_kept(there, list_adjustable(kind, says)) if there and "deviations" in there else {}
+    return {**laid, "spec": adjust_spec(kind, says, kept)} if kept else laid
+
+
+def _find_kept(there: Mapping[str, Any], says: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+    """Return what was changed by hand, of the fields that the manifest has as the files do."""
+    from vpplb.cli.verbs.object_problems import read_deviations  # of a router's objects alone
+
+    by_hand = {one.field: one for one in read_deviations(dict(there))}
+    return {
         field: by_hand[field].value
-        for field, value in (list_adjustable(kind, says) if by_hand else {}).items()
+        for field, value in says.items()
         if field in by_hand and by_hand[field].files == value
     }
-    return {**laid, "spec": adjust_spec(kind, says, kept)} if kept else laid
 
 
 def _find_named(

@@ -1,13 +1,16 @@
-"""What every verb works with: a session with the objects that its flags name."""
+"""What every verb works with: a session with the objects that its flags name.
+
+Values are tuples, since each start of a verb pays for them (`verbs.shown_status`).
+"""
 
 import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import click
 
@@ -25,8 +28,7 @@ class VerbFailure(Exception):
     """Something that the user should know, in one line; the command ends with 1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerbSession:
+class VerbSession(NamedTuple):
     """The objects that the flags name. `namespace` is empty for all; `labels` is a selector."""
 
     client: UserClient
@@ -100,12 +102,11 @@ def describe_others(name: str, there: Iterable[str]) -> str:
     return f"{hint}there {'is' if len(names) == 1 else 'are'} {join_few(names, most=8)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsualFlags:
+class UsualFlags(NamedTuple):
     """The usual flags as given, and those of the door."""
 
     door: VerbDoor | None
-    reach: Reach = field(default_factory=dict)
+    reach: Reach = MappingProxyType({})
     namespace: str | None = None
     all_namespaces: bool = False
     labels: str = ""
@@ -172,8 +173,9 @@ class UsualFlags:
 
 
 async def _load_module(name: str) -> None:
+    """Import it at once: kubectl, a process of its own, starts meanwhile."""
     if name:
-        await asyncio.to_thread(import_module, name)
+        import_module(name)
 
 
 @contextmanager

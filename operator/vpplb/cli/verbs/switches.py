@@ -1,7 +1,6 @@
 """`kubectl vpplb pause`, `resume`, `disable` and `enable`: take backends out, and back."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import click
@@ -87,7 +86,7 @@ def _but(other: str) -> str:
 async def wait_and_tell(session: VerbSession, raw: JsonObject, timeout: timedelta) -> None:
     """Wait until all nodes have a backend's newest spec, and say so (VerbFailure)."""
     name, generation = raw["metadata"]["name"], int(raw["metadata"]["generation"])
-    inside = replace(session, namespace=key_of(raw).namespace)
+    inside = session._replace(namespace=key_of(raw).namespace)
     took = await wait_until(inside, lambda: find_backend_lack(inside, name, generation), timeout)
     status = (await inside.get_object(ObjectKind.BACKEND, name)).get("status") or {}
     seen = f" ({status['code']})" if status.get("code") else ""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import click
@@ -93,7 +93,7 @@ async def _follow_all(session: VerbSession, follower: "ChangeFollower") -> None:
 
 async def _follow_nodes(session: VerbSession, follower: "ChangeFollower") -> None:
     """Follow the nodes, which are all namespaces', where whoever watches may see them."""
-    everywhere = replace(session, namespace="", labels="")
+    everywhere = session._replace(namespace="", labels="")
     following = _follow_kind(everywhere, ObjectKind.DATAPLANE, follower)
     await read_if_allowed(following, None, "nodes are")
 

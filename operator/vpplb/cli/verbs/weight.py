@@ -1,6 +1,5 @@
 """`kubectl vpplb weight`: the weight of a backend in a pool of a frontend."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import click
@@ -58,7 +57,7 @@ def weight_command(
         newest = await _set_weight(session, frontend, pool, backend, weight)
         if wait:
             generation = int(newest["metadata"]["generation"])
-            inside = replace(session, namespace=key_of(newest).namespace)
+            inside = session._replace(namespace=key_of(newest).namespace)
             took = await wait_until(
                 inside, lambda: find_frontend_lack(inside, frontend, generation), timeout
             )

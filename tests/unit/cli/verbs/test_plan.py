@@ -66,6 +66,23 @@ def test_backends_count_as_they_are(tmp_path: Path) -> None:
     assert "not up: default/b" in result.stdout
 
 
+def test_a_status_that_makes_no_sense_says_nothing(tmp_path: Path) -> None:
+    odd = decided_backend("b", "10.0.0.2", "down")
+    odd["status"] |= {
+        "state": "asleep",
+        "frontends": "two",
+        "conditions": [7, {"type": "Accepted"}],
+    }
+    console = FakeUserClient(
+        (ObjectKind.FRONTEND, decided_frontend()),
+        (ObjectKind.BACKEND, decided_backend("a", "10.0.0.1")),
+        (ObjectKind.BACKEND, odd),
+    )
+    result = plan(console, tmp_path, web())
+    assert (result.exit_code, calls(result)) == (1, ["= 10.0.0.2 weight 50"])
+    assert "not up: none" in result.stdout
+
+
 def test_a_new_backend_counts_as_up(tmp_path: Path) -> None:
     pool = {"name": "main", "backends": [{"name": "a"}, {"name": "b"}, {"name": "new"}]}
     new = manifest("Backend", "new", {"address": "10.0.0.7"})

@@ -135,6 +135,17 @@ async def test_the_namespace_is_that_of_the_context_else_default(
     assert await find_namespace([]) == "vpplb-system"
 
 
+@pytest.mark.parametrize(("given", "seen"), [("", "400"), ("50", "50")])
+async def test_kubectl_collects_its_memory_rarely_unless_the_user_says_how_often(
+    kubectl: Path, monkeypatch: pytest.MonkeyPatch, given: str, seen: str
+) -> None:
+    monkeypatch.delenv("GOGC", raising=False)
+    if given:
+        monkeypatch.setenv("GOGC", given)
+    play(kubectl, 'printf "$GOGC"')
+    assert await find_namespace([]) == seen
+
+
 async def test_contexts_are_those_that_kubectl_knows(kubectl: Path) -> None:
     play(kubectl, r"printf 'a\nb\n'")
     assert await list_contexts([]) == ["a", "b"]
