@@ -6,13 +6,16 @@ import os
 import signal
 from collections import defaultdict
 from collections.abc import Generator, Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from looptime._internal import loops as looptime_loops
 from looptime._internal import plugin as looptime_plugin
 
 from data.examples import QUICK, WHOLE
+from vpplb.cli.collector import tune_collector
 
 if TYPE_CHECKING:  # else each process of a run without a cluster would import all that it takes
     from cluster.control_plane import ControlPlane
@@ -29,12 +32,24 @@ def pytest_configure(config: pytest.Config) -> None:
     # Servers of tests are on this machine; what refuses them without the flag sees to that itself.
     os.environ["VPPLB_ALLOW_LOOPBACK"] = "true"
     asyncio.get_event_loop_policy().set_event_loop(None)
+    tune_collector()
     settings.register_profile("whole", WHOLE)
     settings.register_profile("quick", QUICK)
     settings.load_profile(config.getoption("--hypothesis-profile") or "whole")
     # To tell which fixtures make event loops, looptime looks through all of pytest-asyncio at
     # each fixture of each test, for longer than most tests take. No test has a loop of its own.
     looptime_plugin._should_patch = _is_of_asyncio
+    # In each step of a loop looptime goes through what its threads do: of a weak set that takes
+    # longer than the step, also when there is nothing in it.
+    looptime_loops.weakref = SimpleNamespace(WeakSet=_FuturesOfThreads)  # type: ignore[assignment]
+
+
+class _FuturesOfThreads(set[asyncio.Future[Any]]):
+    """What a loop's threads have not done yet."""
+
+    def add(self, future: asyncio.Future[Any]) -> None:
+        super().add(future)
+        future.add_done_callback(self.discard)
 
 
 def _is_of_asyncio(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> bool:

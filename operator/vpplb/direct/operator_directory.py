@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
@@ -127,8 +128,12 @@ def _find_entry(annotations: object, identity: str) -> _OperatorEntry | None:
 
 def _read_entry(text: str) -> _OperatorEntry | None:
     """Read an operator and its release; None for what is no entry."""
-    if len(text) > MOST_CHARS:
-        return None
+    return None if len(text) > MOST_CHARS else _parse_entry(text)
+
+
+# Looked at every few seconds, written every few minutes. So many are as long as annotations may be.
+@lru_cache(maxsize=128)
+def _parse_entry(text: str) -> _OperatorEntry | None:
     try:
         content = json.loads(text)
         operator = OperatorAddress(
