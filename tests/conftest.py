@@ -39,8 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # To tell which fixtures make event loops, looptime looks through all of pytest-asyncio at
     # each fixture of each test, for longer than most tests take. No test has a loop of its own.
     looptime_plugin._should_patch = _is_of_asyncio
-    # In each step of a loop looptime goes through what its threads do: of a weak set that takes
-    # longer than the step, also when there is nothing in it.
+    # In each step of a loop looptime goes through what its threads do. Of a weak set that takes
+    # half of the step, also when nothing is in it.
     looptime_loops.weakref = SimpleNamespace(WeakSet=_FuturesOfThreads)  # type: ignore[assignment]
 
 
