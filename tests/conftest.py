@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     looptime_plugin._should_patch = _is_of_asyncio
     # In each step of a loop looptime goes through what its threads do. Of a weak set that takes
     # half of the step, also when nothing is in it.
-    looptime_loops.weakref = SimpleNamespace(WeakSet=_FuturesOfThreads)  # type: ignore[attr-defined]
+    vars(looptime_loops)["weakref"] = SimpleNamespace(WeakSet=_FuturesOfThreads)
 
 
 class _FuturesOfThreads(set[asyncio.Future[Any]]):
