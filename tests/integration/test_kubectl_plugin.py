@@ -458,14 +458,16 @@ def test_a_verb_takes_three_tenths_of_a_second_with_kubectl_behind_it(
 
 
 @pytest.mark.parametrize("losing", ["--down nginx2", "-f {manifest}"])
-def test_a_plan_takes_less_than_three_tenths_of_a_second(
+def test_a_plan_takes_three_tenths_of_a_second_at_the_median(
     plugin: Plugin, tmp_path: Path, losing: str
 ) -> None:
     """It reads whole objects: half of it is the import of pydantic and of what describes kinds."""
     path = tmp_path / "web.yaml"
     path.write_text(yaml.safe_dump(plugin.job.frontend(pools=POOLS)))
     arguments = losing.format(manifest=path).split()
-    takes_less(lambda: plugin.run_once("plan", *arguments), 0.3, f"kubectl vpplb plan {losing}")
+    takes_less(
+        lambda: plugin.run_once("plan", *arguments), 0.3, f"kubectl vpplb plan {losing}", runs=9
+    )
 
 
 def test_completion_takes_three_tenths_of_a_second(plugin: Plugin) -> None:

@@ -8,6 +8,11 @@ import pytest
 from vpplb.cli.verbs.catalog import LINES, list_verbs
 
 SLOW = ("pydantic", "aiohttp", "yaml", "kopf", "cryptography", "vpp_papi", "jsonpatch")
+NOT_OF_A_PLAN = (
+    "re2", "yaml", "vpplb.model.check", "vpplb.resources.dataplane", "vpplb.resources.secret",
+    "vpplb.acting.spec_edits", "vpplb.cli.verbs.object_problems", "vpplb.plan.probe_reach",
+)  # fmt: skip
+"""What it needs for some objects only, or never."""
 VERBS = """
 import sys
 import vpplb.cli.ctl, vpplb.cli.kubectl.main, vpplb.cli.main, {modules}
@@ -34,6 +39,13 @@ def test_no_verb_but_plan_imports_what_takes_long() -> None:
     """Else `vpplb ctl status` would take half a second, and not a tenth."""
     modules = ", ".join({one.module for one in list_verbs(set(LINES) - {"plan"}).values()})
     assert run_python(VERBS.format(modules=modules, slow=SLOW)) == []
+
+
+@pytest.mark.slow
+def test_a_plan_imports_only_what_it_reads_every_object_with() -> None:
+    modules = "vpplb.cli.verbs.plan, vpplb.cli.verbs.manifest_edit"
+    named = (*NOT_OF_A_PLAN, "pydantic")
+    assert run_python(VERBS.format(modules=modules, slow=named)) == ["pydantic"]
 
 
 @pytest.mark.slow
