@@ -10,6 +10,8 @@ from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 
 KEY = ObjectKey("vpplb-system", "vpplb-operator")
+MOST_ASKED = 10_000
+"""Requests of one program, in tests of hours at most: more come from one that never waits."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class LeaseLine(KubeClient):
 
     async def _ask(self, verb: str, act: Callable[[], JsonObject]) -> JsonObject:
         self.asked.append(verb)
+        assert len(self.asked) < MOST_ASKED, "it asks without a pause"
         if self.cut:
             raise ApiUnreachable("connection refused")
         loop = asyncio.get_running_loop()

@@ -154,7 +154,9 @@ class VppSyncer:
                 continue
             retries = [] if self.paused else [retry.at for retry in self._retries.values()]
             next_ping = now() + self._ping_interval
-            woken = await self._wait_woken(min(next_sync, next_ping, *retries))
+            # Less than the clock tells apart would end before it began, and never pass.
+            soonest = now() + 0.001
+            woken = await self._wait_woken(max(soonest, min(next_sync, next_ping, *retries)))
             if not woken and now() >= next_ping:
                 await self._lb.ping()
 

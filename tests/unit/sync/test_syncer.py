@@ -1,5 +1,6 @@
 """When VPP is read, programmed, repaired and left alone."""
 
+import asyncio
 from ipaddress import IPv4Address, ip_network
 
 import pytest
@@ -204,6 +205,18 @@ async def test_vpp_is_read_each_sync_interval_and_pinged_in_between(local: Local
     assert ready.lb.reads - reads in (3, 4)
     assert ready.lb.pings - pings > 100
     assert ready.lb.ops == []
+
+
+@pytest.mark.parametrize("began", [0.548, 0.673, 0.798])
+async def test_a_moment_that_is_shorter_than_the_clock_tells_apart_passes(
+    local: LocalSyncer, began: float
+) -> None:
+    """Thirty seconds later than those, by the arithmetic of floats, is after the clock shows it."""
+    await asyncio.sleep(began)
+    ready = await programmed(local)
+    reads = ready.lb.reads
+    await ready.settle(120)
+    assert ready.lb.reads - reads in (3, 4)
 
 
 async def test_paused_it_only_reads_and_resumed_it_makes_good(local: LocalSyncer) -> None:

@@ -209,7 +209,8 @@ class LeaderElector:
             self._publish_role()
             if self.role is LeaderRole.LOST:
                 raise LeadershipLost(self._candidate.why_lost)
-            await asyncio.sleep(min(pause, self._seconds_left()))
+            # Less than the clock tells apart would end before it began, and never pass.
+            await asyncio.sleep(max(0.001, min(pause, self._seconds_left())))
             self._publish_role()
 
     async def is_deserted(self) -> bool:

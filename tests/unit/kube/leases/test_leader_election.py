@@ -237,6 +237,18 @@ async def test_a_leader_that_cannot_renew_stops_writing_before_its_lease_runs_ou
     assert time() - stopped >= 4.5  # a third of the lease, for what is on its way
 
 
+@pytest.mark.parametrize("began", [0.274, 0.399, 0.524])
+async def test_a_remainder_of_its_lease_that_is_shorter_than_the_clock_tells_apart_passes(
+    server: LeaseStore, began: float
+) -> None:
+    """Ten seconds later than those, by the arithmetic of floats, is not when the clock shows it."""
+    await asyncio.sleep(began)
+    only = RunningElector(server, "only")
+    await reaches(lambda: only.may_write, 1.0)
+    only.line.cut = True
+    await reaches(lambda: only.role is LeaderRole.SUSPENDED, 11.0)
+
+
 async def test_a_request_without_an_answer_is_not_waited_for_beyond_the_deadline(
     server: LeaseStore,
 ) -> None:
