@@ -5,7 +5,7 @@ from inspect import cleandoc
 
 import click
 
-from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.kubectl.group import cli as plugin
 from vpplb.cli.main import cli as program
 from vpplb.cli.verbs.door import REFERENCE, find_door
 

@@ -6,7 +6,7 @@ import click
 from click_man.core import write_man_pages
 
 from vpplb import __version__
-from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.kubectl.group import cli as plugin
 from vpplb.cli.main import cli
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from data.pages import COMMANDS, FOLLOWED, PAGES, ROOT, CodeBlock, list_blocks, list_spans
-from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.kubectl.group import cli as plugin
 from vpplb.cli.main import cli as program
 from vpplb.files.manifests import load_manifests
 from vpplb.resources.allowances import AddressAllowances

@@ -19,7 +19,7 @@ from cluster.three_nodes import Cluster
 from data.manifests import backend, frontend
 from lab.processes import Program, free_port
 from lab.waiting import wait_for
-from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.kubectl.group import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 

@@ -23,7 +23,7 @@ from cluster.three_nodes import NODES, Cluster
 from data.manifests import web_service
 from lab.waiting import NODE_AT_REST, wait_for
 from vpplb.agent.node_guard import KEPT
-from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.kubectl.group import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 

@@ -27,7 +27,7 @@ from data.manifests import web_service
 from data.pages import ROOT, list_blocks
 from lab.page_session import PageSession
 from lab.waiting import wait_for
-from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.kubectl.group import cli as plugin
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.usefixtures("in_order")]
 

@@ -6,7 +6,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from fakes.user_client import FakeUserClient
-from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.group import cli
 
 
 def call(client: FakeUserClient, *arguments: str) -> Result:

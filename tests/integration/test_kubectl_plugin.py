@@ -23,7 +23,7 @@ from lab.http_get import http_get
 from lab.processes import Program
 from lab.servers import CountingHttpServer
 from lab.waiting import wait_for
-from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.group import cli
 from vpplb.simulator.flows import TCP, FiveTuple
 
 

@@ -15,7 +15,7 @@ NOT_OF_A_PLAN = (
 """What it needs for some objects only, or never."""
 VERBS = """
 import sys
-import vpplb.cli.ctl, vpplb.cli.kubectl.main, vpplb.cli.main, {modules}
+import vpplb.cli.ctl, vpplb.cli.kubectl.group, vpplb.cli.main, {modules}
 print(*[name for name in {slow} if name in sys.modules])
 """
 PROGRAMS = """

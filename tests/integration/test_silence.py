@@ -16,7 +16,7 @@ from lab.waiting import PATIENCE, wait_for
 from vpplb.agent import silence_marker
 from vpplb.agent.operator_observer import LOOK_EVERY, SILENT_AFTER
 from vpplb.agent.silence_marker import BEGIN_AFTER, SPREAD
-from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.group import cli
 from vpplb.cli.verbs.silence import ELECTION
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from data.cluster_objects import decided_backend, decided_frontend
 from fakes.user_client import FakeUserClient
 from vpplb.cli.ctl import ctl_command
-from vpplb.cli.kubectl.main import cli as plugin
+from vpplb.cli.kubectl.group import cli as plugin
 from vpplb.cli.main import cli
 from vpplb.model.names import ObjectKind
 

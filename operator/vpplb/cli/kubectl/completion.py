@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from click.shell_completion import CompletionItem, ShellComplete
 
-from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.group import cli
 from vpplb.cli.terminal import print_coloured
 from vpplb.model.printable import make_printable
 

@@ -8,7 +8,7 @@ from click.shell_completion import ShellComplete
 from data.cluster_objects import InPool, decided_backend, decided_frontend
 from fakes.user_client import FakeUserClient
 from vpplb.cli.kubectl import completion
-from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.group import cli
 from vpplb.kube.api_types import ApiUnreachable
 from vpplb.model.names import ObjectKind
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from fakes.user_client import FakeUserClient
 from in_memory.plugin import call
-from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.group import cli
 from vpplb.cli.verbs.session import describe_others, read_if_allowed
 from vpplb.kube.api_types import ApiError, ApiUnreachable, NotFound
 

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import vpplb
-from vpplb.cli.kubectl.main import cli
+from vpplb.cli.kubectl.group import cli
 
 COMMANDS = cli.list_commands(click.Context(cli))
 
