@@ -35,7 +35,7 @@ test: $(DEV) ## Run every test that this machine can run (ARGS are pytest's).
 .PHONY: quick
 quick: $(DEV) ## Run the unit, property and scenario tests, with a tenth of the examples.
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal --hypothesis-profile=quick \
-		tests/architecture tests/property tests/scenarios tests/unit $(ARGS)
+		-o faulthandler_timeout=60 tests/architecture tests/property tests/scenarios tests/unit $(ARGS)
 
 .PHONY: check
 check: format lint types imports ## All four checks below.
