@@ -24,6 +24,13 @@ import vpplb.controller.app, vpplb.agent.app, vpplb.standalone.app
 import vpplb.cli.operator, vpplb.cli.agent, vpplb.cli.standalone
 print(*[name for name in sys.modules if name.startswith("opentelemetry")])
 """
+STAYING = """
+import sys
+from vpplb.cli.service_runner import IMPORTED_LATE, run_service
+async def main(stop):
+    print(*[name for name in IMPORTED_LATE if name not in sys.modules])
+run_service(main)
+"""
 
 
 def run_python(code: str) -> list[str]:
@@ -51,3 +58,8 @@ def test_a_plan_imports_only_what_it_reads_every_object_with() -> None:
 @pytest.mark.slow
 def test_without_traces_nothing_of_opentelemetry_is_loaded() -> None:
     assert run_python(PROGRAMS) == []
+
+
+@pytest.mark.slow
+def test_a_program_that_stays_has_loaded_all_that_it_may_need_when_it_begins() -> None:
+    assert run_python(STAYING) == []

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from vpplb.cli.terminal import CommandError
@@ -29,6 +30,13 @@ SWITCH_INTERVAL = 0.0005
 the program's loop waits so long after each system call as long as kopf's thread has events to
 read: with 10,000 objects it answered no request for seconds (docs/scale.md)."""
 
+IMPORTED_LATE = (
+    "re2", "vpplb.plan.probe_reach", "vpplb.resources.convert_check", "vpplb.resources.dataplane",
+    "vpplb.resources.secret",
+)  # fmt: skip
+"""What commands import when they need it. Programs that stay have all of it when they start: later
+the files may be another version's, whose modules do not fit those that run (cpython#124170)."""
+
 
 def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run a program until it ends or SIGINT or SIGTERM asks it to stop.
@@ -36,6 +44,8 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     A second signal ends it at once. What a user can mend, and what a new start mends, is said in
     one line, with exit 1.
     """
+    for name in IMPORTED_LATE:
+        import_module(name)
     build_models()
 
     async def run_until_asked() -> None:
