@@ -16,7 +16,7 @@ from vpplb.cli.options import (
     probe_flags,
     source_flags,
 )
-from vpplb.cli.plan_flags import INVALID, MANIFESTS, UNREACHABLE, finish_plan, output_flag
+from vpplb.cli.plan_interface import INVALID, MANIFESTS, UNREACHABLE, finish_plan, output_flag
 from vpplb.cli.terminal import exit_on_findings, print_line
 
 if TYPE_CHECKING:

@@ -131,7 +131,8 @@ def _read_entry(text: str) -> _OperatorEntry | None:
     return None if len(text) > MOST_CHARS else _parse_entry(text)
 
 
-# Looked at every few seconds, written every few minutes. So many are as long as annotations may be.
+# An entry is looked at every few seconds, and written every few minutes. So many of the longest
+# fit into the annotations of a Lease.
 @lru_cache(maxsize=128)
 def _parse_entry(text: str) -> _OperatorEntry | None:
     try:

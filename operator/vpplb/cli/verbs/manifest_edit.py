@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from vpplb.acting.object_plan import PLANNED_KINDS, PlannedObjects, plan_objects
 from vpplb.cli.plan_view import PlanView
 from vpplb.cli.verbs.session import VerbSession, read_if_allowed
+from vpplb.cli.verbs.shown_status import find_shown, read_conditions
 from vpplb.files.findings import BadManifests
 from vpplb.kube.api_types import RESOURCES, JsonObject, key_of
 from vpplb.model.clock import SystemClock
@@ -77,13 +78,8 @@ def _is_understood(kind: str, raw: Mapping[str, Any], allowed: AddressAllowances
 
 
 def _is_accepted(raw: JsonObject) -> bool:
-    status = raw.get("status")
-    shown = status.get("conditions") if isinstance(status, Mapping) else None
-    conditions = shown if isinstance(shown, list) else ()
-    return any(
-        isinstance(one, Mapping) and (one.get("type"), one.get("status")) == ("Accepted", "True")
-        for one in conditions
-    )
+    accepted = find_shown(read_conditions(raw), "Accepted")
+    return accepted is not None and accepted.status == "True"
 
 
 def _load_written(edit: ManifestEdit, namespace: str) -> PlannedObjects:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vpplb.cli.options import allowance_flags
-from vpplb.cli.plan_flags import INVALID, MANIFESTS, UNREACHABLE, finish_plan, output_flag
+from vpplb.cli.plan_interface import INVALID, MANIFESTS, UNREACHABLE, finish_plan, output_flag
 from vpplb.cli.terminal import exit_on_findings
 from vpplb.cli.verbs.completion import complete_backends
 from vpplb.cli.verbs.door import VerbCommand

@@ -1,4 +1,4 @@
-"""What `vpplb plan` and `kubectl vpplb plan` share: flags, how they print, with what they exit."""
+"""The interface that `vpplb plan` and `kubectl vpplb plan` share: flags, output, exit statuses."""
 
 import sys
 from pathlib import Path
