@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from vpplb.agent.frontend_outcomes import FrontendOutcomes
-from vpplb.agent.run_debounce import RunDebounce
+from vpplb.agent.report_debounce import ReportDebounce
 from vpplb.files.owned_state_store import OwnedStateStore, format_owned
 from vpplb.kube.api_types import JsonObject, cluster_key
 from vpplb.kube.kubernetes_events import EventRecorder, ObjectEvent
@@ -111,7 +111,7 @@ class DataplaneReporter(SyncLog):
         self._operator_heard: StatusCondition | None = None
         self._uid, self._generation = "", 0
         self._heard = self._begun = False
-        self._news = RunDebounce(self._submit_status, SPACING)
+        self._news = ReportDebounce(self._submit_status, SPACING)
         self._repair = StatusRepair(lambda _kind, _key: self._submit_soon())
 
     def resume(self, raw: JsonObject, kept: Mapping[ObjectKey, str] | None) -> None:

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from vpplb.agent.run_debounce import RunDebounce
+from vpplb.agent.report_debounce import ReportDebounce
 
 pytestmark = pytest.mark.looptime
 
 
 async def test_many_pulls_in_one_tick_are_one_run() -> None:
     runs: list[int] = []
-    trigger = RunDebounce(lambda: runs.append(1), spacing=0.0)
+    trigger = ReportDebounce(lambda: runs.append(1), spacing=0.0)
     trigger.request_run()
     trigger.request_run()
     assert runs == []
@@ -26,7 +26,7 @@ async def test_many_pulls_in_one_tick_are_one_run() -> None:
 async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost() -> None:
     loop = asyncio.get_running_loop()
     runs: list[float] = []
-    trigger = RunDebounce(lambda: runs.append(loop.time()), spacing=1.0)
+    trigger = ReportDebounce(lambda: runs.append(loop.time()), spacing=1.0)
     began = loop.time()
     for _ in range(25):
         trigger.request_run()
@@ -41,7 +41,7 @@ async def test_with_a_spacing_the_first_runs_at_once_and_the_last_is_never_lost(
 @pytest.mark.looptime
 async def test_what_waits_for_its_time_can_be_run_at_once() -> None:
     runs: list[int] = []
-    trigger = RunDebounce(lambda: runs.append(1), spacing=60.0)
+    trigger = ReportDebounce(lambda: runs.append(1), spacing=60.0)
     trigger.run_now()
     assert runs == []
     trigger.request_run()
@@ -56,7 +56,7 @@ async def test_what_waits_for_its_time_can_be_run_at_once() -> None:
 async def test_another_spacing_counts_from_the_last_run_on() -> None:
     runs: list[float] = []
     loop = asyncio.get_running_loop()
-    trigger = RunDebounce(lambda: runs.append(loop.time()), spacing=10.0)
+    trigger = ReportDebounce(lambda: runs.append(loop.time()), spacing=10.0)
     trigger.request_run()
     await asyncio.sleep(0)
     await asyncio.sleep(1)

@@ -1,11 +1,14 @@
-"""`RunDebounce`: runs something soon, once, however often it is asked for before then."""
+"""`ReportDebounce`: when the next report is due, of news that come in bursts.
+
+It is about what an agent says of itself. What it programs waits for nothing (`sync.syncer`).
+"""
 
 import asyncio
 import math
 from collections.abc import Callable
 
 
-class RunDebounce:
+class ReportDebounce:
     """Runs `action` soon, once, however often it is asked for before then.
 
     `action` is synchronous: what it decides is decided before anything else runs. From one run
