@@ -150,7 +150,7 @@ class WatchHealth:
 
     async def observe(self, request: ClientRequest, handle: ClientHandlerType) -> ClientResponse:
         """Note a request; one without the beginning of an answer in time fails."""
-        watch, query = self._watches.get(request.url.path), request.url.query
+        watch, query = self._find_watch(request.url.path), request.url.query
         if self.ending:
             raise RuntimeError(self.ending)
         if watch is None:  # kopf looks around when it starts
@@ -174,6 +174,11 @@ class WatchHealth:
         elif response.status < 500 and response.status not in _RETRIED:
             self._end_watches(f"the watch of {watch.plural} is refused ({watch.failure})")
         return response
+
+    def _find_watch(self, path: str) -> WatchRequests | None:
+        """Find the watch of a path; the API server's URL may have a path too, as behind Rancher."""
+        found = (watch for tail, watch in self._watches.items() if path.endswith(tail))
+        return next(found, None)
 
     async def wait_given_up(self) -> None:
         """Return when kopf has given a watch up, and all others are ended.

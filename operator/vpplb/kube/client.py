@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from yarl import URL
 
 from vpplb import __version__
 from vpplb.kube.api_health import RequestHealth
@@ -293,11 +294,17 @@ class KubeClient:
 def open_session(
     access: ClusterAccess, *middlewares: aiohttp.ClientMiddlewareType, connections: int = 100
 ) -> aiohttp.ClientSession:
-    """Open a session with an API server, on the loop that will use it; `connections` 0: any."""
+    """Open a session with an API server, on the loop that will use it; `connections` 0: any.
+
+    It asks nobody else, so that a redirect takes our token to no other server.
+    """
+    home = URL(access.server).origin()
 
     async def authorise(
         request: aiohttp.ClientRequest, handle: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        if request.url.origin() != home:
+            raise aiohttp.ClientConnectionError(f"it redirects to {request.url.origin()}")
         request.headers.update(await access.auth_headers())
         request.server_hostname = access.server_hostname
         return await handle(request)

@@ -18,12 +18,11 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 import yaml
 
 from vpplb.kube.api_types import ConfigError, JsonObject
+from vpplb.kube.environment_proxy import find_proxy
 from vpplb.model.clock import SystemClock
 
 TOKEN_PERIOD = 60.0
@@ -81,7 +80,7 @@ def _access_of_pod() -> ClusterAccess:
         auth_headers=token.auth_headers,
         tls=tls,
         trust=tls,
-        proxy=_proxy_from_environment(server),
+        proxy=find_proxy(server),
     )
 
 
@@ -174,16 +173,8 @@ async def _access_of_context(chosen: _ChosenContext) -> ClusterAccess:
         tls=_build_tls(cluster, user) if server.startswith("https") else None,
         trust=_build_tls(cluster, {}) if server.startswith("https") else None,
         server_hostname=cluster.get("tls-server-name") or None,
-        proxy=cluster.get("proxy-url") or _proxy_from_environment(server),
+        proxy=cluster.get("proxy-url") or find_proxy(server),
     )
-
-
-def _proxy_from_environment(server: str) -> str | None:
-    """Heed HTTPS_PROXY and NO_PROXY as kubectl does (aiohttp would read ~/.netrc a request)."""
-    url = urlsplit(server)
-    if proxy_bypass(url.hostname or ""):
-        return None
-    return getproxies_environment().get(url.scheme)
 
 
 # --- who we are ---------------------------------------------------------------------------

@@ -300,8 +300,9 @@ class EventInbox(Iterable[CacheEvent]):
         place = kind, key_of(told.raw)
         with self._lock:
             first = not self._waiting
-            self._waiting.pop(place, None)  # so that the newest is the last
-            self._waiting[place] = told
+            other = self._waiting.pop(place, told)  # so that the newest is the last
+            # Of an object made anew kopf may tell before it tells of the deletion before.
+            self._waiting[place] = max(told, other, key=lambda event: _version_of(event.raw))
         if first:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._read, self)

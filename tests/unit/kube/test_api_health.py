@@ -170,6 +170,16 @@ async def test_what_else_kopf_asks_for_is_left_alone(watched: WatchedHealth) -> 
     assert watched.asked == [("/apis", {})]
 
 
+async def test_a_watch_is_known_behind_a_gateway_that_puts_a_path_before_it(
+    watched: WatchedHealth,
+) -> None:
+    health = watched.health()
+    async with watched.session(health) as session:
+        watched.now += 50
+        await watched.get(session, f"/k8s/clusters/c-1{BACKENDS}")
+    assert health.ages() == {"backends": 0}
+
+
 async def test_each_request_carries_the_token_of_that_moment(watched: WatchedHealth) -> None:
     health = watched.health()
     async with watched.session(health) as session:

@@ -252,6 +252,19 @@ async def test_a_refused_connection_is_unreachable() -> None:
             await client.get_object(ObjectKind.BACKEND, WEB)
 
 
+async def test_a_redirect_takes_our_token_to_no_other_server() -> None:
+    """As an aggregated API server could (CVE-2022-3172), or a gateway that has people log in."""
+    async with api(answer_object) as (other, taken):
+
+        async def redirect(request: web.BaseRequest) -> web.Response:
+            raise web.HTTPTemporaryRedirect(other + PATH)
+
+        async with api(redirect) as (url, _), KubeClient(access(url)) as client:
+            with pytest.raises(ApiUnreachable, match=f"{url}: it redirects to {other}"):
+                await client.list_objects(ObjectKind.BACKEND)
+    assert not taken
+
+
 async def test_a_request_without_answer_in_time_is_unreachable() -> None:
     async def handler(request: web.BaseRequest) -> web.Response:
         await asyncio.Event().wait()

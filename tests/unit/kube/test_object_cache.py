@@ -194,6 +194,15 @@ async def test_of_each_object_the_newest_is_read_in_the_order_of_the_news() -> N
     ]
 
 
+async def test_a_deletion_told_late_does_not_hide_the_object_that_was_made_anew() -> None:
+    reader = Reader()
+    inbox = EventInbox(reader)
+    tell(inbox, CacheEvent(ObjectKind.BACKEND, "ADDED", obj(5)))
+    tell(inbox, CacheEvent(ObjectKind.BACKEND, "DELETED", obj(4)))
+    await asyncio.sleep(0)
+    assert reader.read == [("Backend", "ADDED", "a", 5)]
+
+
 async def test_a_reader_that_is_busy_finds_no_more_than_there_are_objects() -> None:
     """Whatever a hundred changes of ten objects leave behind: ten events."""
     reader = Reader()
