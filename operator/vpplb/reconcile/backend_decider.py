@@ -129,11 +129,11 @@ class BackendDecider:
         )
         return True
 
-    def take_response_change(self, turn: ResponseChange) -> None:
-        if self._assignments.is_current(turn.backend, turn.generation):
-            self._guard.on_response_change(turn.backend, turn.response, self._time())
+    def take_response_change(self, change: ResponseChange) -> None:
+        if self._assignments.is_current(change.backend, change.generation):
+            self._guard.on_response_change(change.backend, change.response, self._time())
         else:  # whoever answers, the prober sees
-            self._guard.on_response(turn.response)
+            self._guard.on_response(change.response)
 
     # --- one run ----------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Which backends are probed, and how; and the checks that run, told apart by generation.
 
-A task that is replaced or stopped is dead at once, whatever its prober still has under way:
+A check that is replaced or stopped is dead at once, whatever its prober still has under way:
 only what the current generation reports counts.
 """
 
@@ -39,9 +39,9 @@ class ProbeAssignments:
     def apply_changes(
         self, starts: Mapping[ObjectKey, CheckStart], stops: Collection[ObjectKey]
     ) -> None:
-        """Stop tasks, then start tasks, each in place of the backend's earlier one.
+        """Stop checks, then start checks, each in place of the backend's earlier one.
 
-        Tasks started together are spread in the order of their names.
+        Checks started together are spread in the order of their backends' names.
         """
         stopped = [key for key in sorted(stops) if self._current.pop(key, None) is not None]
         if stopped:

@@ -138,9 +138,9 @@ class Reconciler:
         if self._is_deciding and self._backends.take_reason(reason):
             self.request_run()
 
-    def on_response_change(self, turn: ResponseChange) -> None:
+    def on_response_change(self, change: ResponseChange) -> None:
         if self._is_deciding:
-            self._backends.take_response_change(turn)
+            self._backends.take_response_change(change)
             self.request_run()
 
     def close(self) -> None:
