@@ -48,7 +48,7 @@ class DryRunResult:
 
 
 class DryRun:
-    """Is told what is wanted as `Syncer` is; `plan_calls` says what would be done about it.
+    """Is told what is wanted as `VppSyncer` is; `plan_calls` says what would be done about it.
 
     `state` is what the last agent left. With `own_all` every VIP found is owned.
     """
@@ -75,7 +75,7 @@ class DryRun:
         self.paused = paused
 
     def plan_calls(self, observed: ObservedVpp) -> DryRunResult:
-        """Compare with a VPP."""
+        """Return what would be sent to a VPP that has this, without sending it."""
         vips = self._vips
         vips.set_observed(observed.table, observed.strange)
         groups = sorted(vips.groups, key=lambda group: min(vip.sort_key for vip in group.records))

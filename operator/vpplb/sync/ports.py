@@ -23,7 +23,7 @@ class LoadBalancerUnsuitable(LoadBalancerGone):
 
 
 class VppInfo(NamedTuple):
-    """Who answers on the socket."""
+    """The VPP that answers on the socket: its version, and the id of its process."""
 
     version: str
     pid: int
@@ -132,10 +132,10 @@ class SyncListener(Protocol):
         """
 
     def on_adopted(self) -> None:
-        """More VIPs are ours: keep the syncer's `state` at once, VPP is changed after this."""
+        """More VIPs are ours: keep `VipState.owned_state` now, VPP is changed after this."""
 
     def on_state_changed(self) -> None:
-        """The syncer's `state` has changed, and should be kept soon, for the next start."""
+        """`VipState.owned_state` has changed, and should be kept soon, for the next start."""
 
     def on_vpp_changed(self, changes: Sequence[VppChange]) -> None:
         """VPP made these changes, in this order: those of one step, of one VIP or of many."""
@@ -159,4 +159,4 @@ class SyncListener(Protocol):
         """Changes were programmed, or all of VPP was read and compared, in so much time."""
 
     def on_settings_error(self, error: str) -> None:
-        """The plugin's settings could not be set; empty: they are as wished."""
+        """The plugin's settings could not be set; empty: they are as desired."""
