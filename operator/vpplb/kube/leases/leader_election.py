@@ -119,8 +119,8 @@ class FencedClient(KubeClient):
 class LeaderElector:
     """Takes part in the election for `scope` by the lease `key`, and keeps `fence` true to it.
 
-    `duration` is in seconds, at least 1; `on_role` is told each change of role, `on_refused` why
-    this program must not lead beside another, and `on_lease` the lease at each look at it.
+    `duration` is in seconds, at least 1; `on_role` is told each change of role, and `on_lease`
+    the lease at each look at it.
     `trouble` says why the lease cannot be read or renewed, empty when it can.
     """
 
@@ -132,7 +132,6 @@ class LeaderElector:
     clock: Clock
     scope: ServedScope = field(default_factory=ServedScope)
     on_role: Callable[[LeaderRole], None] = lambda role: None
-    on_refused: Callable[[str], None] = lambda why: None
     on_lease: Callable[[JsonObject | None], None] = lambda lease: None
     trouble: str = "the lease has not been read yet"
     role: LeaderRole = LeaderRole.STANDBY
@@ -354,7 +353,6 @@ class LeaderElector:
         before, self._rival = self._rival, self._candidate.name_rival(_loop_time())
         if self._rival and self._rival != before:
             log.error("%s", self.rival_refusal)
-            self.on_refused(self.rival_refusal)
 
     def _seconds_left(self) -> float:
         """Seconds until the fence closes, if it has not."""

@@ -135,7 +135,7 @@ class LeaseCandidate:
         return f"{rival.holder} serves {rival.scope}" if rival is not None else ""
 
     def rival_holder(self, at: float) -> str:
-        """Return the identity of that one; empty for nobody."""
+        """Return the identity of whom `name_rival` names; empty for nobody."""
         rival = self._find_rival(at)
         return rival.holder if rival is not None else ""
 
