@@ -74,7 +74,6 @@ class KubeClient:
 
     @property
     def server_url(self) -> str:
-        """The API server's URL."""
         return self._access.server
 
     @property
@@ -83,11 +82,11 @@ class KubeClient:
         return self._access
 
     @classmethod
-    async def from_config(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
+    async def from_config(cls, kubeconfig: Path | None = None) -> Self:
         """Make a client from what `load_access` finds; ConfigError when it finds nothing."""
 
         async def load() -> ClusterAccess:
-            return await load_access(kubeconfig, context)
+            return await load_access(kubeconfig)
 
         return cls(await load(), reload=load)
 
