@@ -64,7 +64,7 @@ class AgentHandler(Protocol):
     def on_message(
         self, connection: "AgentConnection", message: AgentHello | ProgrammedReport
     ) -> None:
-        """Take what an agent says."""
+        """Take a message of an agent: its hello, or what its VPP has."""
 
 
 class AgentConnection:

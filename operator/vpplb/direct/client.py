@@ -79,7 +79,7 @@ class OperatorListener(Protocol):
         """An operator asks what VPP has, and waits for the answer on this connection."""
 
     def on_operators(self, operators: Sequence[OperatorAddress]) -> None:
-        """Others are known than before."""
+        """These are now all operators that are known; they are others than before."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -179,7 +179,7 @@ class DirectServer:
 
     @property
     def sent(self) -> int:
-        """How many messages were sent."""
+        """How many messages were sent to agents, also on connections that are over."""
         return self._sent_before + sum(one.sent for one in self._connections.values())
 
     async def request_vips(self, node: str, frontend: ObjectKey | None) -> Mapping[str, object]:
