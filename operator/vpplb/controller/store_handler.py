@@ -24,9 +24,6 @@ from vpplb.resources.stored_objects import StoredObject
 
 log = logging.getLogger(__name__)
 
-"""In the order in which they are listed: frontends know the addresses of backends that are not
-understood (`stand_in_for_backend`)."""
-
 
 class StoreHandler:
     """Implements `ObjectHandler`; `on_check` is told each new version of a HealthCheck."""

@@ -40,7 +40,8 @@ OWN_KINDS = (
     ObjectKind.HEALTH_CHECK,
     ObjectKind.DATAPLANE,
 )
-"""The kinds that vpplb defines, in the order in which they are explained."""
+"""The kinds that vpplb defines, in the order in which they are explained, and listed: a Backend
+that is not understood may have its address from a Frontend (`stored.stand_in_for_backend`)."""
 
 
 class ObjectKey(NamedTuple):

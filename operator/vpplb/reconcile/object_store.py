@@ -49,7 +49,7 @@ class ObjectStore:
         self.backends: dict[ObjectKey, Backend] = {}
         self.health_checks: dict[ObjectKey, HealthCheck] = {}
         self.secrets: Secrets = {}
-        self.invalid: dict[tuple[str, ObjectKey], tuple[Problem, ...]] = {}
+        self.invalid: dict[tuple[ObjectKind, ObjectKey], tuple[Problem, ...]] = {}
         self.dirty = DirtyKeys()
         self._frontends_of_backend: _Index[ObjectKey] = defaultdict(set)
         self._frontends_of_prefix: _Index[IPNetwork] = defaultdict(set)
