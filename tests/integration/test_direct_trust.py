@@ -30,7 +30,7 @@ from vpplb.direct.messages import (
     OperatorRole,
     VipsRequest,
 )
-from vpplb.direct.operator_directory import PREFIX, dump_entry, name_annotation
+from vpplb.direct.operator_directory import PREFIX, dump_operator, name_annotation
 from vpplb.direct.server import RefusalReason
 from vpplb.direct.tokens import AgentIdentity, TokenRefused, TokenVerifier
 from vpplb.kube.client import KubeClient
@@ -338,7 +338,7 @@ async def test_operators_publish_and_prune_beside_their_election_and_agents_find
         assert await lookup.find_operators() == both
 
         gone = _address("gone")
-        entry = {name_annotation("gone"): dump_entry(gone, RELEASE, "0.0", "long ago")}
+        entry = {name_annotation("gone"): dump_operator(gone, RELEASE, "0.0", "long ago")}
         await operator.patch_object(ObjectKind.LEASE, lease, {"metadata": {"annotations": entry}})
         await eventually(lambda: gone in first.directory.operators, "one more is seen")
         await eventually(lambda: gone not in first.directory.operators, "it is taken away")

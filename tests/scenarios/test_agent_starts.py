@@ -17,8 +17,7 @@ from lab.waiting import eventually
 from vpplb.agent import app
 from vpplb.agent.agent_parts import AgentOptions
 from vpplb.direct.messages import DecisionBatch, DecisionEntry, OperatorAddress
-from vpplb.direct.operator_directory import dump_entry as dump_operator
-from vpplb.direct.operator_directory import name_annotation
+from vpplb.direct.operator_directory import dump_operator, name_annotation
 from vpplb.files.owned_state_store import StoredState, VppIdentity, write_stored_state
 from vpplb.kube.api_types import ApiUnreachable, KubeError
 from vpplb.kube.leases.agent_lease import HolderReplaced

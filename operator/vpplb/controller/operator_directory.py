@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from vpplb import __version__
 from vpplb.direct.messages import OperatorAddress
 from vpplb.direct.operator_directory import (
-    dump_entry,
+    dump_operator,
     find_texts,
     name_annotation,
     read_operators,
@@ -135,7 +135,7 @@ class OperatorDirectory:
         }
         if not self.is_published or asyncio.get_running_loop().time() >= self._renew_at:
             renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            changes[own] = dump_entry(self.own, self.release, __version__, renewed)
+            changes[own] = dump_operator(self.own, self.release, __version__, renewed)
         return changes
 
     async def _write_changes(self) -> bool:

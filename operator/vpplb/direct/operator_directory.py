@@ -32,7 +32,7 @@ def name_annotation(identity: str) -> str:
     return f"{PREFIX}{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def dump_entry(
+def dump_operator(
     operator: OperatorAddress, release: ReleaseIdentity, version: str, renewed: str
 ) -> str:
     """Write the entry of an operator of a release.

@@ -14,7 +14,7 @@ from lab.direct_operator import DirectOperator
 from lab.waiting import eventually
 from vpplb.agent import direct_road
 from vpplb.direct.client import ConnectedLeader, OperatorConnections
-from vpplb.direct.operator_directory import dump_entry, name_annotation
+from vpplb.direct.operator_directory import dump_operator, name_annotation
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.release_identity import ReleaseIdentity
 
@@ -27,7 +27,7 @@ def publish(server: FakeApiServer, *operators: DirectOperator) -> None:
     """Let the Lease name these operators."""
     release = ReleaseIdentity("default")
     entries = {
-        name_annotation(one.role.identity): dump_entry(one.address, release, "1.0", "now")
+        name_annotation(one.role.identity): dump_operator(one.address, release, "1.0", "now")
         for one in operators
     }
     metadata = {"namespace": LEASE.namespace, "name": LEASE.name, "annotations": entries}

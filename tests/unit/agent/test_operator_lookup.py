@@ -3,7 +3,7 @@ import pytest
 from fakes.api_server import FakeApiServer
 from vpplb.agent.operator_lookup import OperatorLookup
 from vpplb.direct.messages import OperatorAddress
-from vpplb.direct.operator_directory import dump_entry, name_annotation
+from vpplb.direct.operator_directory import dump_operator, name_annotation
 from vpplb.kube.api_types import ApiUnreachable, KubeError, api_error
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.release_identity import ReleaseIdentity
@@ -19,7 +19,7 @@ def lookup(server: FakeApiServer) -> OperatorLookup:
 def lease(namespace: str = "system") -> FakeApiServer:
     server = FakeApiServer()
     annotations = {
-        name_annotation("op-1"): dump_entry(FOUND, ReleaseIdentity(namespace), "1.0", "now")
+        name_annotation("op-1"): dump_operator(FOUND, ReleaseIdentity(namespace), "1.0", "now")
     }
     metadata = {"namespace": LEASE.namespace, "name": LEASE.name, "annotations": annotations}
     server.put_new(ObjectKind.LEASE, {"metadata": metadata, "spec": {}})
@@ -44,7 +44,7 @@ async def test_operators_of_another_release_are_not_found() -> None:
 
 async def test_an_operator_of_another_release_in_our_namespace_is_not_found() -> None:
     server = FakeApiServer()
-    entry = dump_entry(FOUND, ReleaseIdentity("system", "system/blue"), "1.0", "now")
+    entry = dump_operator(FOUND, ReleaseIdentity("system", "system/blue"), "1.0", "now")
     metadata = {
         "namespace": LEASE.namespace,
         "name": LEASE.name,

@@ -7,7 +7,7 @@ import pytest
 from fakes.api_server import FakeApiServer
 from vpplb.agent.operator_observer import LOST_AFTER, SILENT_AFTER, OperatorObserver
 from vpplb.direct.messages import OperatorAddress
-from vpplb.direct.operator_directory import dump_entry, name_annotation
+from vpplb.direct.operator_directory import dump_operator, name_annotation
 from vpplb.kube.api_types import ApiError
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.release_identity import ReleaseIdentity
@@ -18,7 +18,9 @@ pytestmark = pytest.mark.looptime
 LEASE = ObjectKey("kube-system", "vpplb-operator")
 
 OPERATOR = OperatorAddress(identity="op_1", address="10.0.0.1:9443", fingerprint="ab" * 32)
-ENTRY = {name_annotation("op_1"): dump_entry(OPERATOR, ReleaseIdentity("vpplb-system"), "1", "t")}
+ENTRY = {
+    name_annotation("op_1"): dump_operator(OPERATOR, ReleaseIdentity("vpplb-system"), "1", "t")
+}
 
 
 class ObservedElection:

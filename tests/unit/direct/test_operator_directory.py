@@ -10,7 +10,7 @@ from vpplb.direct.messages import MOST_OPERATORS, OperatorAddress
 from vpplb.direct.operator_directory import (
     MOST_CHARS,
     PREFIX,
-    dump_entry,
+    dump_operator,
     find_texts,
     name_annotation,
     parse_address,
@@ -28,7 +28,7 @@ def operator(name: str = "op-1_0a", address: str = "10.1.2.3:9443") -> OperatorA
 
 def entries(*operators: OperatorAddress, namespace: str = "system") -> dict[str, str]:
     return {
-        name_annotation(one.identity): dump_entry(one, ReleaseIdentity(namespace), "1.0", "now")
+        name_annotation(one.identity): dump_operator(one, ReleaseIdentity(namespace), "1.0", "now")
         for one in operators
     }
 
@@ -49,7 +49,7 @@ def test_operators_of_another_release_are_not_ours() -> None:
 
 def test_of_two_releases_in_one_namespace_each_finds_its_own() -> None:
     by_name = {
-        name_annotation(name): dump_entry(
+        name_annotation(name): dump_operator(
             operator(name), ReleaseIdentity("system", f"system/{name}"), "1.0", "now"
         )
         for name in ("blue", "green")
@@ -65,7 +65,7 @@ def test_of_two_releases_in_one_namespace_each_finds_its_own() -> None:
 def test_a_program_that_was_given_no_name_is_of_the_release_in_its_namespace() -> None:
     named, bare, other = operator("named"), operator("bare"), operator("other")
     all_of_them = {
-        name_annotation(one.identity): dump_entry(
+        name_annotation(one.identity): dump_operator(
             one, ReleaseIdentity(namespace, name), "1.0", "now"
         )
         for one, namespace, name in (
