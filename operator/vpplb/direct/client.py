@@ -36,7 +36,7 @@ from vpplb.direct.messages import (
     load_message,
 )
 from vpplb.direct.operator_directory import is_usable
-from vpplb.direct.operator_refusal import explain_refusal
+from vpplb.direct.operator_refusal import raise_for_refusal
 from vpplb.direct.own_token import read_token
 from vpplb.model.backoff import backoff_seconds
 
@@ -198,7 +198,7 @@ class OperatorConnections:
         """Connect to whoever is known, until cancelled."""
         tasks: dict[OperatorAddress, asyncio.Task[None]] = {}
         async with (
-            aiohttp.ClientSession(middlewares=(explain_refusal,)) as session,
+            aiohttp.ClientSession(middlewares=(raise_for_refusal,)) as session,
             asyncio.TaskGroup() as group,
         ):
             while True:

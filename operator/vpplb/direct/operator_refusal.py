@@ -1,7 +1,7 @@
 """Why an operator refuses an agent, in the operator's words: they are what its user has to know.
 
 aiohttp's own error of a websocket that is not opened has the status alone, so the answer is read
-before that (`explain_refusal`, a middleware of the session).
+before that (`raise_for_refusal`, a middleware of the session).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ class OperatorRefused(ClientError):
     """The answer is no websocket; the text says what it is."""
 
 
-async def explain_refusal(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+async def raise_for_refusal(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Send a request; OperatorRefused where what it asks for, another protocol, is not begun."""
     response = await handler(request)
     if response.status == HTTPStatus.SWITCHING_PROTOCOLS:

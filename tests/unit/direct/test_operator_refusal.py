@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from vpplb.direct.operator_refusal import MOST_BYTES, OperatorRefused, explain_refusal
+from vpplb.direct.operator_refusal import MOST_BYTES, OperatorRefused, raise_for_refusal
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ async def answering(answer: Answer) -> AsyncIterator[tuple[aiohttp.ClientSession
     app.router.add_get("/", answer)
     async with (
         TestServer(app) as server,
-        aiohttp.ClientSession(middlewares=(explain_refusal,)) as session,
+        aiohttp.ClientSession(middlewares=(raise_for_refusal,)) as session,
     ):
         yield session, server
 
