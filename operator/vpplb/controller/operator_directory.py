@@ -28,6 +28,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.release_identity import ReleaseIdentity
+from vpplb.resources.fields import format_time
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class OperatorDirectory:
             if name != own and self._watched >= since + DEAD_AFTER
         }
         if not self.is_published or asyncio.get_running_loop().time() >= self._renew_at:
-            renewed = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            renewed = format_time(self.clock.now())
             changes[own] = dump_operator(self.own, self.release, __version__, renewed)
         return changes
 

@@ -27,6 +27,7 @@ from vpplb.kube.client import KubeClient
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.model.token_bucket import TokenBucket
 from vpplb.resources.event_reasons import EventNote
+from vpplb.resources.fields import format_time
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class EventRecorder:
                 # Events of cluster-scoped objects live in `default`, as all of Kubernetes does.
                 "namespace": event.key.namespace or "default",
             },
-            "eventTime": event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": format_time(event.at),
             "reportingController": f"vpplb.dev/{self.reporter}",
             "reportingInstance": _cut_text(self.instance, INSTANCE_BYTES),
             "type": event.type,

@@ -10,6 +10,7 @@ from vpplb.kube.api_types import ApiError, Conflict, JsonObject, KubeError, NotF
 from vpplb.kube.client import KubeClient
 from vpplb.model.clock import Clock
 from vpplb.model.names import ObjectKey, ObjectKind
+from vpplb.resources.fields import format_time
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +193,7 @@ class LeaseHeartbeat:
         return {
             "holderIdentity": self.holder,
             "leaseDurationSeconds": round(self.duration.total_seconds()),
-            "renewTime": self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "renewTime": format_time(self.clock.now()),
         }
 
     def _log_lease(self, what: str, *, quiet: bool = False) -> None:
