@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 RELIST_DELAY = 1.0
 """Seconds from a sign that the watch began anew to the list that makes sure."""
 RELIST_INTERVAL = 600.0
+"""Seconds from a list to the next where there is no such sign."""
 RETRY = (0.2, 2.0)
+"""Seconds from a list that failed to the next: after the first failure, and at most."""
 
 
 class ObjectInformer:

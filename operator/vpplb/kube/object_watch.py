@@ -32,8 +32,8 @@ from vpplb.model.names import ObjectKind
 log = logging.getLogger(__name__)
 
 _NOBODY: Any = "vpplb"  # else kopf asks who runs the process: a container need not know
-PERIOD, STOP_TIMEOUT = 30.0, 5.0
-RESTART = (0.5, 10.0)
+PERIOD, STOP_TIMEOUT = 30.0, 5.0  # seconds: of one request of a watch; that a thread has to stop
+RESTART = (0.5, 10.0)  # seconds until kopf is started again: after its first end, and at most
 RETRY = (0.1, 2.0)
 _BACKOFFS = [backoff_seconds(n, *RETRY, jitter=random.random()) for n in range(1, 1000)]
 """Seconds from one attempt of a request to the next; after half an hour kopf gives up."""

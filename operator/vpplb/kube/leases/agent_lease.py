@@ -15,6 +15,7 @@ from vpplb.resources.fields import format_time
 log = logging.getLogger(__name__)
 
 DURATION = timedelta(seconds=30)
+"""How long an agent's lease lasts from its last renewal."""
 
 
 @dataclass(slots=True)
