@@ -31,13 +31,8 @@ class PacketMeter:
     takes that for the reset it is. In between it only grows.
     """
 
-    def __init__(
-        self,
-        counters: VipCounters,
-        indexes: Indexes,
-        interval: float = METER_INTERVAL,
-    ) -> None:
-        self._counters, self._indexes, self._interval = counters, indexes, interval
+    def __init__(self, counters: VipCounters, indexes: Indexes) -> None:
+        self._counters, self._indexes = counters, indexes
         self._trouble = ""
         self.packets: Mapping[VipId, PacketTally] = {}
 
@@ -45,7 +40,7 @@ class PacketMeter:
         while True:
             indexes = await self._find_indexes()
             await self._read(indexes)
-            await asyncio.sleep(self._interval if indexes else min(_UNTIL_VIPS, self._interval))
+            await asyncio.sleep(METER_INTERVAL if indexes else _UNTIL_VIPS)
 
     async def _find_indexes(self) -> Mapping[VipId, int]:
         try:

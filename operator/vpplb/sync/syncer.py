@@ -44,7 +44,7 @@ class _RetryState:
 
 
 class VppSyncer:
-    """One VPP's programmer: writes `vips`, which others may read. Intervals are in seconds."""
+    """One VPP's programmer: writes `vips`, which others may read. `sync_interval` is in seconds."""
 
     def __init__(
         self,
@@ -53,10 +53,9 @@ class VppSyncer:
         *,
         listener: SyncListener,
         sync_interval: float = 30.0,
-        ping_interval: float = PING_INTERVAL,
     ) -> None:
         self._lb, self.vips, self._listener = lb, vips, listener
-        self._sync_interval, self._ping_interval = sync_interval, ping_interval
+        self._sync_interval = sync_interval
         self._reports = FrontendReports(listener.on_report)
         self._applier = PlanApplier(lb, listener, vips, self._reports, self._schedule_retries)
         self._dirty: dict[PrefixGroup, None] = {}
@@ -153,7 +152,7 @@ class VppSyncer:
                 next_sync = now() + self._sync_interval
                 continue
             retries = [] if self.paused else [retry.at for retry in self._retries.values()]
-            next_ping = now() + self._ping_interval
+            next_ping = now() + PING_INTERVAL
             # Less than the clock tells apart would end before it began, and never pass.
             soonest = now() + 0.001
             woken = await self._wait_woken(max(soonest, min(next_sync, next_ping, *retries)))
