@@ -93,8 +93,8 @@ class DecisionRecords:
         self,
         objects: ObjectCache,
         reconciler: Reconciler,
-        observe: Callable[[ReportRoad, float], None] = lambda road, seconds: None,
-        trace_of: Callable[[ObjectKey], str] = lambda key: "",
+        observe: Callable[[ReportRoad, float], None],
+        trace_of: Callable[[ObjectKey], str],
     ) -> None:
         self.begun = False
         """Whether there is something to go by: before, nothing is known of any frontend."""

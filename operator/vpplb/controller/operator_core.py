@@ -51,8 +51,8 @@ class OperatorCore:
         reconciler: Reconciler,
         store: StoreHandler,
         clock: Clock,
-        status_writes_per_second: float = 0.0,
-        traces: "FailoverTraces | None" = None,
+        status_writes_per_second: float,
+        traces: "FailoverTraces | None",
     ) -> None:
         self.reconciler, self._decided, self._traces = reconciler, DecidedState(), traces
         self.registry, self.stream = MetricsRegistry("operator"), EventStream()

@@ -152,11 +152,11 @@ class StatusReports:
             return
         for key in frontends:
             if key in decided:
-                urgency = _PARTLY if self._is_awaited(key) else _PROGRAMMED
+                urgency = _PARTLY if self._note_awaited(key) else _PROGRAMMED
                 self.write_statuses(Decisions(frontends={key: decided[key]}), urgency)
 
-    def _is_awaited(self, key: ObjectKey) -> bool:
-        """Whether some node is still to have the newest of a frontend, and can."""
+    def _note_awaited(self, key: ObjectKey) -> bool:
+        """Note a node that is still to have the newest of a frontend; return whether one is."""
         record = self._records.get(key)
         if record is None:
             return False

@@ -9,7 +9,7 @@ from vpplb.model.objects import Backend, Frontend, HealthCheck
 from vpplb.model.problem import Problem
 from vpplb.model.vip import IPAddress
 from vpplb.reconcile.reconciler import Reconciler
-from vpplb.resources.allowances import NOTHING, AddressAllowances
+from vpplb.resources.allowances import AddressAllowances
 from vpplb.resources.backend import load_health
 from vpplb.resources.dataplane_codec import load_order
 from vpplb.resources.previous_decision import load_previous
@@ -31,8 +31,8 @@ class StoreHandler:
     def __init__(
         self,
         reconciler: Reconciler,
-        allowed: AddressAllowances = NOTHING,
-        on_check: Callable[[HealthCheck], None] = lambda _: None,
+        allowed: AddressAllowances,
+        on_check: Callable[[HealthCheck], None],
     ) -> None:
         self._reconciler = reconciler
         self._allowed = allowed
