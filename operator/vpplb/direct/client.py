@@ -280,16 +280,22 @@ class OperatorConnections:
                     case OperatorRole() as role:
                         limit.reschedule(None)
                         self._take_role(operator, connection, socket, role)
-                    case DecisionBatch() as batch:
-                        if connection.role is None or not connection.role.leads:
-                            raise MessageError("it sends decisions and does not say that it leads")
-                        self._listener.on_batch(batch)
-                    case VipsRequest() as request:
-                        self._listener.on_request(request, connection)
-                    case None:  # of a version that is newer
-                        pass
                     case other:
-                        raise MessageError(f"it sends what only agents do: {type(other).__name__}")
+                        self._take_message(connection, other)
+
+    def _take_message(self, connection: OperatorConnection, message: object) -> None:
+        """Hand on what an operator says beside its role (MessageError)."""
+        match message:
+            case DecisionBatch() as batch:
+                if connection.role is None or not connection.role.leads:
+                    raise MessageError("it sends decisions and does not say that it leads")
+                self._listener.on_batch(batch)
+            case VipsRequest() as request:
+                self._listener.on_request(request, connection)
+            case None:  # of a version that is newer
+                pass
+            case other:
+                raise MessageError(f"it sends what only agents do: {type(other).__name__}")
 
     def _take_role(
         self,
