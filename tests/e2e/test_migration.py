@@ -124,7 +124,7 @@ def test_an_agent_takes_over_from_maglevd_when_its_dataplane_is_no_longer_paused
         operator = operation.services["operator"]
 
         operation.apply([_pause(one, paused=True) for one in manifests])
-        wait_for(lambda: _status(operator).get("state") == "up", "the frontend is up")
+        wait_for(lambda: _status(operator).get("ready") == "3/3", "all servers are up")
         assert stays(lab.flows.ask, "who answers", seconds=1.0) == flows
         assert "Programmed" not in _true_conditions(operator)
 
