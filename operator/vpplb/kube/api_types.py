@@ -75,6 +75,11 @@ def key_of(raw: JsonObject) -> ObjectKey:
     return ObjectKey(metadata.get("namespace", ""), metadata["name"])
 
 
+def version_of(raw: JsonObject) -> int:
+    """Return the `resourceVersion` of an object or a list of the API server."""
+    return int(raw["metadata"]["resourceVersion"])
+
+
 class KubeError(Exception):
     """A request has failed; nothing is known of its effect unless a subclass says so."""
 
@@ -151,6 +156,26 @@ def read_answer(status: int, retry_after: str | None, content: bytes) -> JsonObj
     if status == 403 and "NamespaceTerminating" in _read_causes(told):
         raise NamespaceTerminating(status, reason, text)
     raise api_error(status, reason, text, seconds)
+
+
+def check_object(raw: JsonObject) -> JsonObject:
+    """Return an object of the API server; ApiError where what has answered has sent none.
+
+    Gateways, for example, answer 200 with JSON of their own.
+    """
+    try:
+        key_of(raw), version_of(raw)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ApiError(200, "", f"the answer is no object of an API server: {error!r}") from error
+    return raw
+
+
+def read_page(page: JsonObject) -> list[JsonObject]:
+    """Return the objects of a page of a list, whose `metadata` is sound; ApiError as above."""
+    metadata = page.get("metadata")
+    if not isinstance(metadata, dict) or not str(metadata.get("resourceVersion")).isdecimal():
+        raise ApiError(200, "", "the answer is no list of an API server")
+    return [check_object(item) for item in page.get("items") or ()]
 
 
 def _read_causes(status: Mapping[str, Any]) -> set[object]:

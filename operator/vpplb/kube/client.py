@@ -27,7 +27,9 @@ from vpplb.kube.api_types import (
     JsonObject,
     ObjectListing,
     UntrustedServer,
+    check_object,
     read_answer,
+    read_page,
 )
 from vpplb.kube.cluster_access import ClusterAccess, load_access
 from vpplb.model.names import ObjectKey, ObjectKind
@@ -121,18 +123,17 @@ class KubeClient:
             page = await self._send_request(
                 "GET", RESOURCES[kind].collection_path(namespace), query=query, timeout=LIST_TIMEOUT
             )
-            items += page.get("items") or ()
-            metadata = page["metadata"]
-            if not metadata.get("continue"):
-                return ObjectListing(items, metadata["resourceVersion"])
-            query["continue"] = metadata["continue"]
+            items += read_page(page)
+            if not page["metadata"].get("continue"):
+                return ObjectListing(items, page["metadata"]["resourceVersion"])
+            query["continue"] = page["metadata"]["continue"]
 
     async def get_object(self, kind: ObjectKind, key: ObjectKey) -> JsonObject:
-        return await self._send_request("GET", RESOURCES[kind].object_path(key))
+        return check_object(await self._send_request("GET", RESOURCES[kind].object_path(key)))
 
     async def create_object(self, kind: ObjectKind, body: Mapping[str, object]) -> JsonObject:
         """Create an object in the namespace that its metadata names; Conflict when it exists."""
-        return await self._create_object(kind, body)
+        return check_object(await self._create_object(kind, body))
 
     async def is_forbidden(self, kind: ObjectKind, body: Mapping[str, object]) -> bool:
         """Tell whether making an object is refused to us, which a dry run asks: nothing is made."""
@@ -161,13 +162,15 @@ class KubeClient:
     ) -> JsonObject:
         """Write a whole object; Conflict when its `resourceVersion` is no longer the newest."""
         full = {"apiVersion": RESOURCES[kind].api_version, "kind": kind, **body}
-        return await self._send_request("PUT", RESOURCES[kind].object_path(key), body=full)
+        path = RESOURCES[kind].object_path(key)
+        return check_object(await self._send_request("PUT", path, body=full))
 
     async def patch_object(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge `body` into an object (RFC 7386) and return the result."""
-        return await self._send_request("PATCH", RESOURCES[kind].object_path(key), body=body)
+        path = RESOURCES[kind].object_path(key)
+        return check_object(await self._send_request("PATCH", path, body=body))
 
     async def replace_status(
         self, kind: ObjectKind, key: ObjectKey, version: int, status: Mapping[str, object]
@@ -184,17 +187,15 @@ class KubeClient:
             "metadata": {name: value for name, value in metadata.items() if value},
             "status": status,
         }
-        return await self._send_request(
-            "PUT", RESOURCES[kind].object_path(key, "status"), body=body
-        )
+        path = RESOURCES[kind].object_path(key, "status")
+        return check_object(await self._send_request("PUT", path, body=body))
 
     async def patch_status(
         self, kind: ObjectKind, key: ObjectKey, body: Mapping[str, object]
     ) -> JsonObject:
         """Merge `body`, as `{"status": …}`, into the status and return the object."""
-        return await self._send_request(
-            "PATCH", RESOURCES[kind].object_path(key, "status"), body=body
-        )
+        path = RESOURCES[kind].object_path(key, "status")
+        return check_object(await self._send_request("PATCH", path, body=body))
 
     async def delete_object(self, kind: ObjectKind, key: ObjectKey) -> None:
         """Delete an object in the background."""

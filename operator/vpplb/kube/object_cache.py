@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-from vpplb.kube.api_types import PAGE, JsonObject, ObjectListing, key_of
+from vpplb.kube.api_types import PAGE, JsonObject, ObjectListing, key_of, version_of
 from vpplb.model.names import ObjectKey, ObjectKind
 from vpplb.resources.stored_objects import StoredObject, StoredObjects
 
@@ -89,7 +89,7 @@ class ObjectCache(StoredObjects):
         known = self.get(event.kind, key_of(event.raw))
         if known is None or event.type == "DELETED":
             return False
-        return _version_of(event.raw) <= known.version or self._echoes.keep_back(event, known)
+        return version_of(event.raw) <= known.version or self._echoes.keep_back(event, known)
 
     def awaiting_echo(
         self, at: ObjectPlace, status: Mapping[str, object]
@@ -113,7 +113,7 @@ class ObjectCache(StoredObjects):
         What a handler raises is logged: it is a bug, and must not cost us the other objects.
         """
         for kind, event_type, raw in events:
-            version, key = _version_of(raw), key_of(raw)
+            version, key = version_of(raw), key_of(raw)
             self.note_version(kind, version)
             try:
                 if event_type == "DELETED":
@@ -174,16 +174,16 @@ class ObjectCache(StoredObjects):
         for key, raw in listed.items():
             known = self.get(kind, key)
             # Where the object is known from after the list, the list is merely late.
-            if known is not None and _version_of(raw) < known.version <= version:
+            if known is not None and version_of(raw) < known.version <= version:
                 raise HistoryChanged(
-                    f"{kind} {key} is at version {_version_of(raw)}, and was at {known.version}"
+                    f"{kind} {key} is at version {version_of(raw)}, and was at {known.version}"
                 )
 
     def _put_newer(
         self, kind: ObjectKind, key: ObjectKey, raw: JsonObject
     ) -> tuple[StoredObject | None, StoredObject] | None:
         """Keep an object; return what was known before, and it. None: no news, nothing is kept."""
-        objects, version = self._objects.setdefault(kind, {}), _version_of(raw)
+        objects, version = self._objects.setdefault(kind, {}), version_of(raw)
         old = objects.get(key)
         if version <= max(old.version if old else 0, self._deleted.get((kind, key), 0)):
             return None
@@ -302,7 +302,7 @@ class EventInbox(Iterable[CacheEvent]):
             first = not self._waiting
             other = self._waiting.pop(place, told)  # so that the newest is the last
             # Of an object made anew kopf may tell before it tells of the deletion before.
-            self._waiting[place] = max(told, other, key=lambda event: _version_of(event.raw))
+            self._waiting[place] = max(told, other, key=lambda event: version_of(event.raw))
         if first:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._read, self)
@@ -318,7 +318,3 @@ class EventInbox(Iterable[CacheEvent]):
         for event in waiting.values():
             if not self._closed:
                 yield event
-
-
-def _version_of(raw: JsonObject) -> int:
-    return int(raw["metadata"]["resourceVersion"])

@@ -27,6 +27,7 @@ from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
 PATH = "/apis/vpplb.dev/v1alpha1/namespaces/shop/backends"
+ANSWER = {"metadata": {"name": "web", "resourceVersion": "5"}}
 
 
 class SeenRequest(NamedTuple):
@@ -64,7 +65,7 @@ async def api(
 
 
 async def answer_object(request: web.BaseRequest) -> web.Response:
-    return web.json_response({"metadata": {"name": "web"}})
+    return web.json_response(ANSWER)
 
 
 def refusing(status: int, *, headers: Mapping[str, str] | None = None, **body: object) -> Handler:
@@ -77,7 +78,7 @@ def refusing(status: int, *, headers: Mapping[str, str] | None = None, **body: o
 async def test_a_status_patch_is_a_merge_patch_of_the_subresource_under_our_field_manager() -> None:
     async with api(answer_object) as (url, seen), KubeClient(access(url)) as client:
         answer = await client.patch_status(ObjectKind.BACKEND, WEB, {"status": {"state": "up"}})
-    assert answer == {"metadata": {"name": "web"}}
+    assert answer == ANSWER
     asked = seen[0]
     assert (asked.method, asked.path) == ("PATCH", f"{PATH}/web/status")
     assert asked.query == {"fieldManager": "vpplb"}
@@ -169,7 +170,7 @@ def pages(request: web.BaseRequest) -> JsonObject:
     size = int(request.query.get("limit", 1000))
     rest = at + size
     return {
-        "items": [{"n": n} for n in range(at, min(rest, 1200))],
+        "items": [{**ANSWER, "n": n} for n in range(at, min(rest, 1200))],
         "metadata": {"resourceVersion": "7", **({"continue": str(rest)} if rest < 1200 else {})},
     }
 
@@ -190,7 +191,7 @@ async def test_a_list_that_expires_between_pages_is_begun_anew_in_one_piece() ->
         if "continue" in request.query:
             return web.json_response({"reason": "Expired"}, status=410)
         if "limit" not in request.query:
-            items = [{"n": n} for n in range(1200)]
+            items = [{**ANSWER, "n": n} for n in range(1200)]
             return web.json_response({"items": items, "metadata": {"resourceVersion": "9"}})
         return web.json_response(pages(request))
 
@@ -233,6 +234,35 @@ async def test_an_answer_that_is_no_object_is_an_api_error() -> None:
     async with api(handler) as (url, _), KubeClient(access(url)) as client:
         with pytest.raises(ApiError, match="not a JSON object"):
             await client.get_object(ObjectKind.BACKEND, WEB)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"error": "please log in"},
+        {"metadata": None, "items": []},
+        {"kind": "Status", "metadata": {}, "message": "failure"},
+        {"metadata": {"resourceVersion": ""}, "items": []},
+        {"metadata": {"resourceVersion": "5"}, "items": [None]},
+        {"metadata": {"resourceVersion": "5"}, "items": [{"metadata": {"name": "web"}}]},
+        {"metadata": {"resourceVersion": "5"}, "items": [{"spec": {}}]},
+    ],
+)
+async def test_what_is_nothing_of_an_api_server_is_an_api_error(body: JsonObject) -> None:
+    async with api(refusing(200, **body)) as (url, _), KubeClient(access(url)) as client:
+        with pytest.raises(ApiError, match="of an API server"):
+            await client.list_objects(ObjectKind.BACKEND)
+        for answered in (
+            client.get_object(ObjectKind.BACKEND, WEB),
+            client.create_object(ObjectKind.BACKEND, ANSWER),
+            client.replace_object(ObjectKind.BACKEND, WEB, ANSWER),
+            client.patch_object(ObjectKind.BACKEND, WEB, {}),
+            client.replace_status(ObjectKind.BACKEND, WEB, 5, {}),
+            client.patch_status(ObjectKind.BACKEND, WEB, {}),
+        ):
+            with pytest.raises(ApiError, match="no object of an API server"):
+                await answered
 
 
 async def test_a_failure_of_something_in_between_is_raised_with_its_text() -> None:
@@ -309,7 +339,7 @@ async def test_a_connection_outlives_a_quiet_minute(
 
 async def only_new_token(request: web.BaseRequest) -> web.Response:
     status = 200 if request.headers["Authorization"] == "Bearer new" else 401
-    return web.json_response({"reason": "Unauthorized"}, status=status)
+    return web.json_response({**ANSWER, "reason": "Unauthorized"}, status=status)
 
 
 async def test_on_401_the_configuration_is_read_anew_once_for_all_that_were_refused() -> None:
@@ -364,7 +394,7 @@ async def test_a_certificate_that_is_not_trusted_has_the_configuration_read_anew
 
         trusting_old = replace(access(url), tls=ssl.create_default_context(cadata=old.pem))
         async with KubeClient(trusting_old, reload=reload) as client:
-            assert await client.get_object(ObjectKind.BACKEND, WEB) == {"metadata": {"name": "web"}}
+            assert await client.get_object(ObjectKind.BACKEND, WEB) == ANSWER
         async with KubeClient(trusting_old) as client:
             with pytest.raises(UntrustedServer, match="certificate verify failed"):
                 await client.get_object(ObjectKind.BACKEND, WEB)
