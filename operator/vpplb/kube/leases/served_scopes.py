@@ -17,6 +17,8 @@ _NAMESPACES = "namespaces"
 _UNSET: Spec = dict.fromkeys(
     ("holderIdentity", "leaseDurationSeconds", "acquireTime", "renewTime", "leaseTransitions")
 )
+_NUMBERS = ("leaseDurationSeconds", "leaseTransitions")
+"""What is a number in a spec, where the API server sees to it; in an annotation nobody does."""
 _FEW = 5
 
 
@@ -112,6 +114,13 @@ def _read_annotation(text: object) -> tuple[ServedScope, Spec]:
     try:
         record = json.loads(str(text))
         scope = ServedScope.of_list(str(one) for one in record[_NAMESPACES])
+        readable = all(_is_int32(record.get(name, 0)) for name in _NUMBERS)
     except (ValueError, TypeError, KeyError):
+        readable = False
+    if not readable:
         return ServedScope(), {"unreadable": text}
     return scope, record
+
+
+def _is_int32(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**31

@@ -403,9 +403,19 @@ def test_a_leader_ends_when_a_rival_has_taken_its_record_away() -> None:
     assert ours.why_lost == "other serves namespace shop"
 
 
-def test_a_record_that_cannot_be_read_may_be_anybodys_and_is_outlived() -> None:
+@pytest.mark.parametrize(
+    "record",
+    [
+        "nonsense",
+        '{"namespaces":["bank"],"holderIdentity":"x","leaseDurationSeconds":"15s"}',
+        '{"namespaces":["bank"],"holderIdentity":"x","leaseDurationSeconds":[1]}',
+        '{"namespaces":["bank"],"holderIdentity":"x","leaseDurationSeconds":1e999}',
+        '{"namespaces":["bank"],"holderIdentity":"x","leaseTransitions":"x"}',
+    ],
+)
+def test_a_record_that_cannot_be_read_may_be_anybodys_and_is_outlived(record: str) -> None:
     broken = lease()
-    broken["metadata"]["annotations"] = {f"{BANK.annotation_name}": "nonsense"}
+    broken["metadata"]["annotations"] = {f"{BANK.annotation_name}": record}
     ours = LeaseCandidate(identity="me", duration=DURATION, scope=SHOP)
     ours.observe_lease(broken, 100.0)
     assert ours.propose_record(129.0, NOW) is None
