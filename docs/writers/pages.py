@@ -1,6 +1,6 @@
 """The pages by their names in docs/, and what makes each of them."""
 
-from writers import blind_guard, commands, conditions, fields, http_api, metrics
+from writers import blind_guard, commands, conditions, fields, http_api, metrics, modules
 
 PAGES = {
     "blind-guard.md": blind_guard.render_page,
@@ -9,5 +9,6 @@ PAGES = {
     "fields.md": fields.render_page,
     "http-api.md": http_api.render_page,
     "metrics.md": metrics.render_page,
+    "modules.md": modules.render_page,
     "openapi.json": http_api.render_document,
 }

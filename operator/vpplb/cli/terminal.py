@@ -24,7 +24,7 @@ def print_block(text: str) -> None:
 
 
 def print_coloured(text: str) -> None:
-    """Print what `paint` has made: its cells are escaped, its colours are ours."""
+    """Print what `cli.tables.paint_cell` has made: its cells are escaped, its colours are ours."""
     click.echo(text)
 
 

@@ -17,8 +17,8 @@ What is done for a key takes our own time as well. Somebody who has more urgent 
 have the ordinary keys wait for it (`hold_ordinary`), half of the time at most.
 
 Two things can fail. A key that fails (`retry`) waits alone, the longer the more often it has
-failed. A server that fails (`pause`) makes everybody wait for a moment, and then go on in the same
-order; so do many keys that fail with no success in between.
+failed. A server that fails (`pause_all`) makes everybody wait for a moment, and then go on in
+the same order; so do many keys that fail with no success in between.
 """
 
 import asyncio

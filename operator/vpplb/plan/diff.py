@@ -10,8 +10,8 @@ it: the VIP goes on as it was made. A step of all chains is one pipelined batch:
     CLEAR_SERVERS → CLEAR_VIP → CREATE → FILL → DRAIN → PRUNE → REMOVE
 
 Weights are raised (FILL) before any is lowered (DRAIN), and what failed in FILL decides whether
-the chain goes on (`progress.goes_on`): a VIP that had a serving server and shall have one never
-stands without, unless it has to be recreated.
+the chain goes on (`plan.execution.may_continue`): a VIP that had a serving server and shall have
+one never stands without, unless it has to be recreated.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -54,7 +54,8 @@ class PlanStep(IntEnum):
 class CallChain:
     """The ops for one VIP by step, in step order; no step is empty.
 
-    Ops of one step do not depend on each other; after a failed one see `goes_on`.
+    Ops of one step do not depend on each other; `plan.execution.may_continue` says what follows a
+    failed one.
     """
 
     vip: VipId

@@ -20,7 +20,7 @@ LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
 """Lengths to choose from. 65536 is left out: it reads back from VPP as 0 (lb_vip_details, u16)."""
 
 HONOURED = 0.05
-"""Weights are honoured where no share is further from its due share (`distortion`)."""
+"""Weights are honoured where no share is further from its due share (`ShareDistortion`)."""
 
 EMPTY = -1
 """Owner of a bucket that no server has: all weights are 0."""
@@ -96,7 +96,10 @@ def _take_turns(entries: list[_Entry], table: list[int]) -> list[_Entry]:
 
 
 def count_buckets(weights: Mapping[IPAddress, int], length: int) -> dict[IPAddress, int]:
-    """Return the number of buckets of each server: VPP's `num_buckets`. Arguments as in `fill`."""
+    """Return the number of buckets of each server: VPP's `num_buckets`.
+
+    Arguments as in `fill_table`.
+    """
     _check_arguments(weights, length)
     addresses = order_servers(weights)
     return dict(zip(addresses, deal_buckets([weights[a] for a in addresses], length), strict=True))
@@ -138,7 +141,7 @@ class ShareDistortion:
     """How far the worst share of some servers is from its due share, weight / sum, by length.
 
     It is relative to the due share, but for a server below the average to the average share:
-    the error of a small one counts by the flows that it moves. `weights` as in `deal`.
+    the error of a small one counts by the flows that it moves. `weights` as in `deal_buckets`.
     """
 
     def __init__(self, weights: Sequence[int]) -> None:
