@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -32,6 +33,7 @@ from vpplb.cli.agent import agent_command
 from vpplb.cli.main import cli
 from vpplb.cli.operator import operator_command
 from vpplb.direct.messages import AUDIENCE
+from vpplb.kube.api_health import FAILING
 
 pytestmark = [pytest.mark.slow, pytest.mark.control_plane]
 
@@ -470,6 +472,9 @@ def test_a_listed_namespace_that_is_deleted_with_its_roles_holds_up_no_other(
     kept.patch("vfe", "web", {"spec": weights})
     kept.wait("vfe/web", "jsonpath={.status.backends[0].effectiveWeight}=7")
     kept.wait("vfe/web", "condition=Programmed")
+    time.sleep(FAILING + 1)  # what fails is told after that
+    for service in (scoped.stage.operator, scoped.stage.agent):
+        service.wait_ready()
 
 
 @pytest.mark.parametrize("account", ["operator", "agent"])

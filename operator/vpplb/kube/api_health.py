@@ -72,7 +72,8 @@ class WatchRequests:
     """The requests of one watch, of a kind in a namespace or in all. Times are the clock's.
 
     `doubtful`: what is told may not continue what was told before. `response` is the last one while
-    nothing else was asked for, `idle` how often it was looked at since it ended.
+    nothing else was asked for, `idle` how often it was looked at since it ended. `gone`: there
+    is no such namespace, so that it fails with nobody to blame.
     """
 
     kind: ObjectKind
@@ -83,6 +84,7 @@ class WatchRequests:
     failing_since: float = 0.0
     requests: int = 0
     doubtful: bool = False
+    gone: bool = False
     idle: int = 0
     response: ClientResponse | None = None
     _ends: float = 0.0
@@ -108,10 +110,14 @@ class WatchRequests:
     def note_answer(self, status: int, reason: str, query: Mapping[str, str]) -> bool:
         """Take note of an answer; return whether all should be listed, to make sure."""
         if status != HTTPStatus.OK:
+            first = not self.failure
             self.note_failure(f"{status} {reason}")
             # "Too large resource version": that of another history, which no watch ever reaches.
-            return status == HTTPStatus.GATEWAY_TIMEOUT
-        self.answered, self.failure = self.clock(), ""
+            # And a list finds out whether what we may no longer see is gone.
+            return status == HTTPStatus.GATEWAY_TIMEOUT or (
+                first and status == HTTPStatus.FORBIDDEN
+            )
+        self.answered, self.failure, self.gone = self.clock(), "", False
         if "watch" not in query:  # what the watch tells that follows is yet to come
             return False
         self._ends = self.answered + float(query.get("timeoutSeconds", 0)) - _EARLY
@@ -200,10 +206,18 @@ class WatchHealth:
             if watch.response is not None:
                 watch.response.close()
 
+    def note_namespace(self, kind: ObjectKind, namespace: str, *, gone: bool) -> None:
+        """Take note whether there is a namespace: nobody misses a watch of one that is gone."""
+        if watch := self._watches.get(RESOURCES[kind].collection_path(namespace)):
+            watch.gone = gone
+
+    def _wanted_watches(self) -> list[WatchRequests]:
+        return [watch for watch in self._watches.values() if not watch.gone]
+
     def ages(self) -> Mapping[str, float]:
         """Return, by the plural of each kind, for how many seconds its watch has had no answer."""
         now, ages = self._clock(), dict[str, float]()
-        for watch in self._watches.values():
+        for watch in self._wanted_watches():
             ages[watch.plural] = max(ages.get(watch.plural, 0.0), now - watch.answered)
         return ages
 
@@ -222,15 +236,16 @@ class WatchHealth:
         now = self._clock()
         failing = (
             f"the watch of {watch.plural} fails for {age:.0f} s ({watch.failure})"
-            for watch in self._watches.values()
+            for watch in self._wanted_watches()
             if watch.failure and (age := now - watch.failing_since) > FAILING
         )
         return self._late or next(failing, "")
 
     def judge_ages(self, limit: float) -> None:
         """Look whether a watch has had no answer for more than `limit` seconds, and log news."""
-        oldest, late = min(self._watches.values(), key=lambda watch: watch.answered), ""
-        if (age := self._clock() - oldest.answered) > limit:
+        oldest = min(self._wanted_watches(), key=lambda watch: watch.answered, default=None)
+        late = ""
+        if oldest is not None and (age := self._clock() - oldest.answered) > limit:
             why = f" ({oldest.failure})" if oldest.failure else ""
             late = f"no answer to the watch of {oldest.plural} for {age:.0f} s{why}"
         if late and not self._late:

@@ -117,13 +117,16 @@ class ObjectInformer:
     async def _list_kind(self, kind: ObjectKind) -> None:
         scopes = self._namespaces if kind.is_namespaced and self._namespaces else [None]
         for namespace in scopes:
-            asked_at = self.cache.newest_version(kind)
+            asked_at, gone = self.cache.newest_version(kind), False
             try:
                 listing = await self._client.list_objects(kind, namespace)
             except ApiError as error:
-                if namespace is None or not await self._is_gone(namespace, error):
+                gone = namespace is not None and await self._is_gone(namespace, error)
+                if not gone:
                     raise
                 listing = ObjectListing([], str(self.cache.newest_version(kind)))
+            if namespace is not None:
+                self.watch.health.note_namespace(kind, namespace, gone=gone)
             await self.cache.apply_listing(kind, namespace, listing, asked_at=asked_at)
 
     async def _is_gone(self, namespace: str, refused: ApiError) -> bool:

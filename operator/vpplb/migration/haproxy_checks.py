@@ -88,7 +88,7 @@ def read_check_option(check: ProxyCheck, line: ConfigLine, imported: ImportedSet
     match option:
         case "httpchk":
             check.kind, check.line = "http", line.number
-            _read_request(check, rest)
+            _read_request(check, line, rest, imported)
         case "tcp-check":
             check.kind, check.line = "tcp", line.number
         case "ssl-hello-chk":
@@ -102,13 +102,18 @@ def read_check_option(check: ProxyCheck, line: ConfigLine, imported: ImportedSet
     return True
 
 
-def _read_request(check: ProxyCheck, words: tuple[str, ...]) -> None:
-    """Read `[method] uri [version]`, where the version was once used to bring headers along."""
+def _read_request(
+    check: ProxyCheck, line: ConfigLine, words: tuple[str, ...], imported: ImportedSet
+) -> None:
+    """Read `[method] uri [version]`, where headers and a body may follow the version."""
     if len(words) == 1:
         check.path = words[0]
     elif words:
         check.method, check.path = words[0].upper(), words[1]
-    for header in " ".join(words[2:]).split("\r\n")[1:]:
+    head, _, body = " ".join(words[2:]).partition("\r\n\r\n")
+    if body:
+        imported.add_loss(line.number, line.text, f"body {body}")
+    for header in head.split("\r\n")[1:]:
         name, _, value = header.partition(":")
         _add_header(check, name.strip(), value.strip())
 

@@ -100,6 +100,35 @@ async def test_the_age_of_a_kind_is_that_of_its_oldest_namespace(watched: Watche
     assert health.ages() == {"backends": 0, "dataplanes": 0}
 
 
+async def test_a_namespace_that_is_gone_is_missed_by_nobody_until_it_is_back(
+    watched: WatchedHealth,
+) -> None:
+    health = watched.health(namespaces=("x", "y"))
+    x, y = (RESOURCES[ObjectKind.BACKEND].collection_path(name) for name in ("x", "y"))
+    async with watched.session(health) as session:
+        await watched.get(session, x)
+        watched.statuses = [403, 403]
+        await watched.get(session, y)
+        assert watched.doubts == 1, "a list finds out whether it is gone"
+        await watched.get(session, y)
+        assert watched.doubts == 1, "once is enough"
+        watched.now += 61
+        await watched.get(session, x)
+        health.judge_ages(60)
+        assert "(403 Forbidden)" in health.trouble
+        health.note_namespace(ObjectKind.BACKEND, "y", gone=True)
+        health.judge_ages(60)
+        assert (health.trouble, health.ages()) == ("", {"backends": 0})
+        health.note_namespace(ObjectKind.BACKEND, "x", gone=True)
+        health.judge_ages(60)
+        assert (health.trouble, health.ages()) == ("", {})
+        await watched.get(session, y)
+        watched.now += 61
+        health.judge_ages(60)
+    assert health.trouble == "no answer to the watch of backends for 61 s"
+    assert health.ages() == {"backends": 61}
+
+
 async def test_a_failure_is_no_answer_and_says_what_is_wrong(watched: WatchedHealth) -> None:
     health = watched.health(ObjectKind.BACKEND, ObjectKind.FRONTEND)
     watched.now += 61

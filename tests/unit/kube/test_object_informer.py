@@ -187,6 +187,24 @@ async def test_a_namespace_that_is_no_more_holds_up_no_other_and_takes_its_objec
     assert told.take() == [("Backend gone", "a"), ("Backend seen at 7", "b")]
 
 
+async def test_the_watch_is_told_which_namespaces_are_gone_and_which_are_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, server, _ = informer(namespaces=("x", "y"))
+    noted: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        one.watch.health,
+        "note_namespace",
+        lambda kind, namespace, *, gone: noted.append((namespace, gone)),
+    )
+    server.faults.extend([FORBIDDEN, NO_NAMESPACE])
+    await one.list_all()
+    assert noted == [("x", True), ("y", False)]
+    noted.clear()
+    await one.list_all()
+    assert noted == [("x", False), ("y", False)]
+
+
 @pytest.mark.looptime
 @pytest.mark.parametrize(
     "answers",

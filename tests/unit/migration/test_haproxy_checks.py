@@ -99,6 +99,17 @@ def test_the_request_of_http_check_send_and_connect() -> None:
     assert spec["http"]["headers"] == [{"name": "X-Probe", "value": "a b"}]
 
 
+def test_a_body_behind_the_headers_of_an_option_is_lost_and_no_header() -> None:
+    found = listen(r"option httpchk GET /x HTTP/1.1\r\nHost:\ a.example\r\n\r\nhello\r\nyou")
+    assert found.spec("HealthCheck", "web")["http"] == {
+        "path": "/x",
+        "method": "GET",
+        "host": "a.example",
+        "responseCodes": {"min": 200, "max": 399},
+    }
+    assert [lost.rpartition(": ")[2] for lost in found.lost] == ["body hello\r\nyou"]
+
+
 def test_a_method_that_no_probe_has_is_lost() -> None:
     found = listen("option httpchk")
     assert found.spec("HealthCheck", "web")["http"]["method"] == "GET"
