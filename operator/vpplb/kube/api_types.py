@@ -143,7 +143,7 @@ def read_answer(status: int, retry_after: str | None, content: bytes) -> JsonObj
     """Turn an answer into its object, or raise the error it stands for."""
     try:
         parsed = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if 200 <= status < 300:
         if not isinstance(parsed, dict):

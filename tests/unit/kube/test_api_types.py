@@ -1,4 +1,6 @@
-from vpplb.kube.api_types import RESOURCES, cluster_key
+import pytest
+
+from vpplb.kube.api_types import RESOURCES, ApiError, cluster_key, read_answer
 from vpplb.model.names import ObjectKey, ObjectKind
 
 WEB = ObjectKey("shop", "web")
@@ -32,3 +34,11 @@ def test_a_name_cannot_break_out_of_its_place_in_the_path() -> None:
         .object_path(ObjectKey("a/b", "../x?y"))
         .endswith("/namespaces/a%2Fb/backends/..%2Fx%3Fy")
     )
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[" * 100_000, b"[]", b"null", b""])
+def test_what_is_no_json_object_is_an_error_of_the_request(content: bytes) -> None:
+    with pytest.raises(ApiError, match="not a JSON object"):
+        read_answer(200, None, content)
+    with pytest.raises(ApiError, match="502"):
+        read_answer(502, None, content)

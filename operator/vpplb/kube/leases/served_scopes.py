@@ -115,7 +115,7 @@ def _read_annotation(text: object) -> tuple[ServedScope, Spec]:
         record = json.loads(str(text))
         scope = ServedScope.of_list(str(one) for one in record[_NAMESPACES])
         readable = all(_is_int32(record.get(name, 0)) for name in _NUMBERS)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         readable = False
     if not readable:
         return ServedScope(), {"unreadable": text}

@@ -358,7 +358,7 @@ def _key_of(kind: ObjectKind, request: web.Request) -> ObjectKey:
 async def _read_json(request: web.Request) -> Any:
     try:
         return json.loads(await request.read() or b"null")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise api_error(400, "BadRequest", f"the request is not JSON: {error}") from error
 
 

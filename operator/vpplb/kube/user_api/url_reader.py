@@ -15,7 +15,7 @@ async def read_url(url: str, *, timeout: float = 10.0) -> JsonObject:
     status, reason, content = await asyncio.to_thread(_open_url, url, timeout)
     try:
         told = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if status != HTTPStatus.OK or not isinstance(told, dict):
         said = told.get("error") if isinstance(told, dict) else None

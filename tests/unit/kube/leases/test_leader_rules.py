@@ -407,6 +407,7 @@ def test_a_leader_ends_when_a_rival_has_taken_its_record_away() -> None:
     "record",
     [
         "nonsense",
+        pytest.param("[" * 100_000, id="nested too deep"),
         '{"namespaces":["bank"],"holderIdentity":"x","leaseDurationSeconds":"15s"}',
         '{"namespaces":["bank"],"holderIdentity":"x","leaseDurationSeconds":[1]}',
         '{"namespaces":["bank"],"holderIdentity":"x","leaseDurationSeconds":1e999}',

@@ -14,6 +14,8 @@ async def test_a_program_of_ours_is_read_by_its_url() -> None:
             return web.json_response({"node": "n1"})
         if request.path == "/list":
             return web.json_response([])
+        if request.path == "/deep":
+            return web.Response(text="[" * 100_000)
         return web.json_response({"error": "no such thing"}, status=404)
 
     async with answering(handler) as server:
@@ -22,6 +24,8 @@ async def test_a_program_of_ours_is_read_by_its_url() -> None:
             await read_url(f"{server}/other")
         with pytest.raises(ApiError):
             await read_url(f"{server}/list")
+        with pytest.raises(ApiError):
+            await read_url(f"{server}/deep")
     for url in ("http://127.0.0.1:1/good", "nonsense"):
         with pytest.raises(ApiUnreachable, match=url):
             await read_url(url)
