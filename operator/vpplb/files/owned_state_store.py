@@ -169,9 +169,14 @@ class OwnedStateStore:
         if self._path is not None and self._loaded:
             self._wanted.set()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is due, under way, or was refused by the disk."""
+        return self._wanted.is_set() or self._written != self._taken
+
     def close(self) -> None:
-        """Write what is due, under way or was refused; for the end, when nothing changes more."""
-        if self._wanted.is_set() or self._written != self._taken:
+        """Write what the file lacks; for the end, when nothing changes more."""
+        if self.is_behind:
             self.save_now()
 
     async def run(self) -> None:
