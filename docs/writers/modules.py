@@ -26,12 +26,12 @@ def render_page() -> str:
 def _describe(package: Path) -> Iterator[str]:
     """Yield the part of one package: what it is, and a table of its modules."""
     yield f"## {_name_module(package)}\n"
-    yield f"{_first_sentence(package / '__init__.py')}\n"
+    yield f"{_read_summary(package / '__init__.py')}\n"
     yield "| module | |"
     yield "| --- | --- |"
     for path in sorted(package.glob("*.py")):
         if path.stem != "__init__":
-            said = _first_sentence(path).replace("|", "\\|")
+            said = _read_summary(path).replace("|", "\\|")
             yield f"| `{_name_module(path.with_suffix(''))}` | {said} |"
     yield ""
 
@@ -40,7 +40,7 @@ def _name_module(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).parts)
 
 
-def _first_sentence(path: Path) -> str:
+def _read_summary(path: Path) -> str:
     """Return the first paragraph of a module's docstring, in one line."""
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return " ".join(said.split("\n\n")[0].split())

@@ -371,7 +371,8 @@ async def test_a_namespace_that_is_made_anew_is_entered_anew_and_no_verdict_come
         await asyncio.sleep(2.0)
         serving.kill()
         await eventually(lambda: len(found) > 1, "it is down", within=20)
-        assert found[1:] == [(False, "connection refused")]
+        # A probe may be connected, and not yet answered, while the server is killed.
+        assert found[1:] in ([(False, "connection refused")], [(False, "connection reset by peer")])
     assert f"network namespace {near} is gone" in caplog.text
 
 

@@ -26,6 +26,7 @@ from vpplb.direct.messages import (
     PROTOCOL,
     AgentHello,
     DecisionBatch,
+    Message,
     MessageError,
     OperatorAddress,
     OperatorRole,
@@ -283,8 +284,8 @@ class OperatorConnections:
                     case other:
                         self._take_message(connection, other)
 
-    def _take_message(self, connection: OperatorConnection, message: object) -> None:
-        """Hand on what an operator says beside its role (MessageError)."""
+    def _take_message(self, connection: OperatorConnection, message: Message | None) -> None:
+        """Hand on what an operator says beside its role; MessageError for what it may not say."""
         match message:
             case DecisionBatch() as batch:
                 if connection.role is None or not connection.role.leads:

@@ -110,13 +110,12 @@ class WatchRequests:
     def note_answer(self, status: int, reason: str, query: Mapping[str, str]) -> bool:
         """Take note of an answer; return whether all should be listed, to make sure."""
         if status != HTTPStatus.OK:
-            first = not self.failure
+            before = self.failure
             self.note_failure(f"{status} {reason}")
+            # A list finds out whether what we may no longer see is gone; once is enough for that.
+            newly_forbidden = status == HTTPStatus.FORBIDDEN and self.failure != before
             # "Too large resource version": that of another history, which no watch ever reaches.
-            # And a list finds out whether what we may no longer see is gone.
-            return status == HTTPStatus.GATEWAY_TIMEOUT or (
-                first and status == HTTPStatus.FORBIDDEN
-            )
+            return newly_forbidden or status == HTTPStatus.GATEWAY_TIMEOUT
         self.answered, self.failure, self.gone = self.clock(), "", False
         if "watch" not in query:  # what the watch tells that follows is yet to come
             return False

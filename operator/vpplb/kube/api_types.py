@@ -76,7 +76,7 @@ def key_of(raw: JsonObject) -> ObjectKey:
 
 
 def version_of(raw: JsonObject) -> int:
-    """Return the `resourceVersion` of an object or a list of the API server."""
+    """Return the `resourceVersion` of an object of the API server."""
     return int(raw["metadata"]["resourceVersion"])
 
 
@@ -159,7 +159,7 @@ def read_answer(status: int, retry_after: str | None, content: bytes) -> JsonObj
 
 
 def check_object(raw: JsonObject) -> JsonObject:
-    """Return an object of the API server; ApiError where what has answered has sent none.
+    """Return the answer where it is an object of the API server, else raise ApiError.
 
     Gateways, for example, answer 200 with JSON of their own.
     """
@@ -171,7 +171,10 @@ def check_object(raw: JsonObject) -> JsonObject:
 
 
 def read_page(page: JsonObject) -> list[JsonObject]:
-    """Return the objects of a page of a list, whose `metadata` is sound; ApiError as above."""
+    """Return the objects of a page of a list; ApiError where the answer is none of the API server.
+
+    Of a page that is one `metadata` can be relied on.
+    """
     metadata = page.get("metadata")
     if not isinstance(metadata, dict) or not str(metadata.get("resourceVersion")).isdecimal():
         raise ApiError(200, "", "the answer is no list of an API server")

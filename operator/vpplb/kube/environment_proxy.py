@@ -9,15 +9,14 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment
 
 _PORTS = {"http": 80, "https": 443}
+_LOOPBACK = ("localhost", "127.0.0.0/8", "::1")
 
 
 def find_proxy(server: str) -> str | None:
     """Return the URL of the proxy to a server by HTTP(S)_PROXY; None: it is asked directly."""
     proxies, url = getproxies_environment(), urlsplit(server)
-    exempted = proxies.get("no", "").lower().split(",")
-    if any(
-        _is_exempted(url, one.strip()) for one in ("localhost", "127.0.0.0/8", "::1", *exempted)
-    ):
+    exempted = (*_LOOPBACK, *proxies.get("no", "").lower().split(","))
+    if any(_is_exempted(url, one.strip()) for one in exempted):
         return None
     return proxies.get(url.scheme)
 
@@ -37,7 +36,9 @@ def _is_exempted(url: SplitResult, entry: str) -> bool:
         return False
     if address is not None:
         return address == _find_address(name)
-    return f".{host}".endswith(f".{name.removeprefix('*').removeprefix('.')}")
+    domain = name.removeprefix("*")
+    # A dot before a domain means what is below it alone.
+    return host.endswith(domain) if domain.startswith(".") else f".{host}".endswith(f".{domain}")
 
 
 def _is_within(address: IPv4Address | IPv6Address, network: str) -> bool:

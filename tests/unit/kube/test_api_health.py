@@ -107,7 +107,9 @@ async def test_a_namespace_that_is_gone_is_missed_by_nobody_until_it_is_back(
     x, y = (RESOURCES[ObjectKind.BACKEND].collection_path(name) for name in ("x", "y"))
     async with watched.session(health) as session:
         await watched.get(session, x)
-        watched.statuses = [403, 403]
+        watched.statuses = [500, 403, 403]
+        await watched.get(session, y)
+        assert watched.doubts == 0
         await watched.get(session, y)
         assert watched.doubts == 1, "a list finds out whether it is gone"
         await watched.get(session, y)

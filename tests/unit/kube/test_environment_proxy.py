@@ -27,6 +27,7 @@ def _proxied(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://[fd00::1]:443", "fd00::/8"),
         ("https://[fd00::1]:443", "fd00::1"),
         ("https://[fd00::1]:443", "[fd00::1]:443"),
+        ("https://corp.example:6443", "corp.example"),
         ("https://api.corp.example:6443", "corp.example"),
         ("https://api.corp.example:6443", ".corp.example"),
         ("https://api.corp.example:6443", "*.corp.example"),
@@ -53,6 +54,9 @@ def test_a_server_is_asked_directly(
         ("https://[fd00::1]:443", "10.0.0.0/8,fd00::2"),
         ("https://evilcorp.example", "corp.example"),
         ("https://corp.example", "example.org"),
+        ("https://corp.example", ".corp.example"),
+        ("https://corp.example", "*.corp.example"),
+        ("https://evilcorp.example", "*.corp.example"),
     ],
 )
 def test_a_server_is_asked_by_the_proxy(
