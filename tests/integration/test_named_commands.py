@@ -45,11 +45,14 @@ spec:
 UNFINISHED = ("kubectl rollout status", "kubectl vpplb plan", "kubectl wait --for=condition=Ready")
 """Verbs of more than one word, named without what they are about."""
 ENDED_BY_TIMEOUT = 124
+ELSEWHERE = (ROOT / "README.md", ROOT / "docs" / "modules.md")
+"""README's commands are typed by `test_pages.py`. The page of modules says what each module is for:
+the commands that it names are its subjects, without their arguments, and are told to nobody."""
 
 
 def _named_commands() -> list[str]:
     """Return commands of kubectl, those last that take away what others ask for."""
-    pages = [page for page in PAGES if page != ROOT / "README.md"]
+    pages = [page for page in PAGES if page not in ELSEWHERE]
     named = {span for page in pages for span in list_spans(page) if span.startswith("kubectl ")}
     commands = [one for one in named if " " in one.removeprefix("kubectl ") and "…" not in one]
     return sorted(set(commands) - {*UNFINISHED}, key=lambda one: (_rank(one), one))
